@@ -1,0 +1,91 @@
+"""The nouns that people handle in notebooks, tests and small scripts, and the two containers that steps exchange.
+
+Every fraction is of net asset value: `position_size_percentage=0.05` is 5 %.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from core.schemas import AssetPriority
+
+
+@dataclass(frozen=True)
+class AssetScore:
+    """One scored asset; its weight may be absent."""
+
+    asset: str
+    combined_score: float | None  # in [0, 1]; None or NaN: no score
+    priority: AssetPriority
+    position_size_percentage: float | None = None  # signed fraction of net asset value
+    date: dt.date | None = None
+    technical_score: float | None = None
+    fundamental_score: float | None = None
+    confidence: float | None = None
+    regime: str | None = None
+    previous_allocation: float | None = None
+    scoring_reason: str = ""
+    missing_data_flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class BucketAllocation:
+    """What a bucket may hold and what it holds."""
+
+    max_positions: int = 4
+    max_weight: float = 0.4
+    current_positions: int = 0
+    current_weight: float = 0.0
+    priority: int = 1
+
+
+@dataclass(frozen=True)
+class BucketStatistics:
+    """One bucket of a list of assets; total_allocation is gross, the scores ignore assets without one."""
+
+    bucket_name: str
+    asset_count: int
+    total_allocation: float
+    assets: tuple[str, ...]
+    avg_score: float
+    max_score: float
+    min_score: float
+
+
+@dataclass(frozen=True)
+class RebalancingTarget:
+    """One target of a rebalance, a held name that is to be closed included."""
+
+    asset: str
+    target_allocation_pct: float
+    current_allocation_pct: float
+    action: str
+    priority: AssetPriority
+    score: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step returns: the rows of the run with columns added, and the actions it took."""
+
+    rows: pl.DataFrame
+    actions: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that a batch reads, one frame per input table, and the prices of the last published runs.
+
+    `last_prices` has one row per (portfolio_id, symbol) with `as_of` and `close` of the portfolio's last published run
+    before `as_of` that held the symbol.
+    """
+
+    as_of: dt.date
+    frames: dict[str, pl.DataFrame] = field(repr=False)
+    last_prices: pl.DataFrame = field(repr=False)
+
+    def __getitem__(self, table: str) -> pl.DataFrame:
+        return self.frames[table]
