@@ -25,11 +25,12 @@ SENTENCES: dict[str, str] = {
     "reject max_new_positions": "{symbol} rejected: number {before:.0f} of at most {limit:.0f} new positions",
     "reject long_short": "{symbol} rejected: number {before:.0f} on its side, which takes {limit:.0f}",
     "scale max_allocation_per_bucket": "bucket {bucket} scaled from {before:.2%} to {after:.2%}, limit {limit:.2%}",
+    "reject min_buckets_represented": "{symbol} rejected: its slot goes to a bucket that nothing else represents",
     "admit min_buckets_represented": "{symbol} admitted: bucket {bucket} is one of at least {limit:.0f} represented",
     "unmet min_buckets_represented": "{before:.0f} of at least {limit:.0f} buckets represented: {detail}",
     "shortfall target_total_allocation": "{before:.2%} allocated of {limit:.2%} wanted, the rest is cash: {detail}",
 }
-"""How each verb and rule speaks. A rule of the constraints needs no entry: its changes are rendered by `WEIGHT_CHANGE`."""
+"""How each verb and rule speaks. Constraints need no entry: their changes of a weight are rendered by `WEIGHT_CHANGE`."""
 
 
 def action_rows(

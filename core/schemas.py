@@ -133,7 +133,7 @@ class Candidates(dy.Schema):
 
 
 class CorporateActions(dy.Schema):
-    """A split or a renaming: from `effective` on, one unit of `symbol` is `factor` units (of `new_symbol`, if named)."""
+    """A split or a renaming: from `effective` on, one unit of `symbol` is `factor` units, of `new_symbol` if named."""
 
     effective = dy.Date(primary_key=True)
     symbol = _name(primary_key=True)
@@ -198,7 +198,8 @@ class Scored(Universe):
     score = dy.Float64(nullable=True)
     confidence = dy.Float64(nullable=True)
     reason = dy.String()
-    proposed_weight = dy.Float64(nullable=True)
+    proposed_weight = dy.Float64(nullable=True)  # where sizing takes weights as proposed
+    volatility = dy.Float64(nullable=True)  # per year; where sizing divides by it
     side = dy.Int8()
     fixed = dy.Bool()  # held, and not tradable or without a score: its weight must not move
 

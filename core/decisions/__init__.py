@@ -1,0 +1,1 @@
+"""What is decided: universe, scores, screening, buckets, selection, sizing."""
