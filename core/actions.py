@@ -12,6 +12,7 @@ import polars as pl
 from core.schemas import RUN_KEYS, Actions, empty
 
 WEIGHT_CHANGE = "{symbol} {before:.2%} -> {after:.2%} by {rule}{at_limit}"
+UNPLACED = "{after:.2%} of {before:.2%} found room under {rule}{at_limit}, {detail}"
 
 SENTENCES: dict[str, str] = {
     "reject data_gate": "{symbol} rejected: excluded by the data gate, {detail}",
@@ -30,7 +31,7 @@ SENTENCES: dict[str, str] = {
     "unmet min_buckets_represented": "{before:.0f} of at least {limit:.0f} buckets represented: {detail}",
     "shortfall target_total_allocation": "{before:.2%} allocated of {limit:.2%} wanted, the rest is cash: {detail}",
 }
-"""How each verb and rule speaks. Constraints need no entry: their changes of a weight are rendered by `WEIGHT_CHANGE`."""
+"""How each verb and rule speaks. Constraints need no entry: what they do is rendered by `WEIGHT_CHANGE` and `UNPLACED`."""
 
 
 def action_rows(
@@ -81,7 +82,8 @@ def numbered(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 def sentence(action: Mapping[str, Any]) -> str:
     """One action as a sentence."""
-    template = SENTENCES.get(f"{action['verb']} {action['rule']}", WEIGHT_CHANGE)
+    change = UNPLACED if action["verb"] == "unplaced" else WEIGHT_CHANGE
+    template = SENTENCES.get(f"{action['verb']} {action['rule']}", change)
     limit = action["limit"]
     return template.format(**action, at_limit="" if limit is None else f" (limit {limit:.4g})")
 

@@ -1,5 +1,326 @@
 """The policy: the one frozen document that configures a run.
 
-`load_policy` reads it from YAML; unknown keys are refused with the nearest known one. `Policy.constraint_set` joins the
-constraints of the document with those that its limits imply, so that there is one list of everything that limits weights.
+`load_policy` reads it from YAML and refuses what it does not know, naming the nearest key that it does.
+`Policy.constraint_set` joins the constraints of the document with those that its limits imply (`implied_constraints`), the
+tighter holding where two limit one thing, so that there is one list of everything that limits weights.
 """
+
+import hashlib
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.constraints import (
+    ConstraintSet,
+    LongOnlyConstraint,
+    MarketNeutralConstraint,
+    MaxBucketWeightConstraint,
+    MaxGrossExposureConstraint,
+    MaxPositionConstraint,
+    WeightConstraint,
+)
+from core.errors import ConfigurationError, nearest_hint
+from core.inputs import (
+    CandidatesFrom,
+    GateConfig,
+    QuerySignal,
+    SignalConfig,
+    TableSignal,
+    VolatilitySignal,
+    required_observations,
+)
+from core.limits import RebalancingLimits, require_at_least
+from core.source import Source
+
+FORBID = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class EqualWeight:
+    """Every name the same weight."""
+
+    __pydantic_config__ = FORBID
+    kind: Literal["equal_weight"] = field(default="equal_weight", kw_only=True)
+
+
+@dataclass(frozen=True)
+class ScoreWeighted:
+    """Weights in proportion to the scores."""
+
+    __pydantic_config__ = FORBID
+    kind: Literal["score_weighted"] = field(default="score_weighted", kw_only=True)
+
+
+@dataclass(frozen=True)
+class InverseVolatility:
+    """Weights in proportion to 1 / volatility of the daily returns of the last `lookback` prices."""
+
+    __pydantic_config__ = FORBID
+    lookback: int = 63
+    kind: Literal["inverse_volatility"] = field(default="inverse_volatility", kw_only=True)
+
+
+@dataclass(frozen=True)
+class AsProposed:
+    """Weights in proportion to those that a signal of the signals table proposes, signed."""
+
+    __pydantic_config__ = FORBID
+    signal: str = "proposed_weight"
+    kind: Literal["as_proposed"] = field(default="as_proposed", kw_only=True)
+
+
+@dataclass(frozen=True)
+class LongShort:
+    """The best `names_per_side` names long, the worst short, each the same size: net 0."""
+
+    __pydantic_config__ = FORBID
+    names_per_side: int
+    kind: Literal["long_short"] = field(default="long_short", kw_only=True)
+
+    def __post_init__(self) -> None:
+        require_at_least("names_per_side", self.names_per_side, 1)
+
+
+Sizing = EqualWeight | ScoreWeighted | InverseVolatility | AsProposed | LongShort
+Constraint = (
+    LongOnlyConstraint
+    | MarketNeutralConstraint
+    | MaxGrossExposureConstraint
+    | MaxPositionConstraint
+    | MaxBucketWeightConstraint
+)
+"""Everything that a policy can list under `constraints`, told apart by `kind`."""
+
+DEFAULT_SIGNALS = (TableSignal(name="technical", weight=0.6), TableSignal(name="fundamental", weight=0.4))
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where inputs come from: queries of one's own in place of tables, and what the candidates are."""
+
+    __pydantic_config__ = FORBID
+    queries: Mapping[str, str] = field(default_factory=dict)  # name of an input table -> SQL
+    candidates_from: CandidatesFrom = "assets"  # all assets, or the table `candidates`
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a score is made of."""
+
+    __pydantic_config__ = FORBID
+    signals: Annotated[
+        tuple[Annotated[SignalConfig, Field(discriminator="kind")], ...], Field(min_length=1)
+    ] = DEFAULT_SIGNALS
+
+    def __post_init__(self) -> None:
+        names = [signal.name for signal in self.signals]
+        if len(set(names)) < len(names):
+            raise ConfigurationError(f"signals {', '.join(names)}: two have the same name; give each its own.")
+
+
+class Policy(BaseModel):
+    """One policy; every part but the name has a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    time_zone: str = "America/New_York"  # whose day a scheduled run is for
+    source: SourceConfig = SourceConfig()
+    data_gate: GateConfig = GateConfig()
+    scoring: Scoring = Scoring()
+    limits: RebalancingLimits = RebalancingLimits()
+    sizing: Annotated[Sizing, Field(discriminator="kind")] = EqualWeight()
+    constraints: tuple[Annotated[Constraint, Field(discriminator="kind")], ...] = ()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Policy":
+        self.reads  # noqa: B018 - its construction judges the queries
+        _require_time_zone(self.time_zone)
+        require_room_for_both_sides(self.sizing, self.limits)
+        self.constraint_set()
+        return self
+
+    def constraint_set(self) -> ConstraintSet:
+        """All constraints of a run, those of the document and those that its limits imply, in the order of the chain."""
+        return ConstraintSet(joined(self.constraints, self.limits))
+
+    @property
+    def sizing_signal(self) -> SignalConfig | None:
+        """The signal that the sizing reads, beside those that are scored."""
+        match self.sizing:
+            case InverseVolatility(lookback=lookback):
+                return VolatilitySignal(name="volatility of sizing", weight=1.0, lookback=lookback)
+            case AsProposed(signal=signal):
+                return TableSignal(name=signal, weight=1.0)
+        return None
+
+    @property
+    def sizing_input(self) -> str | None:
+        """The column that the sizing reads, which a name must have to be sized."""
+        match self.sizing:
+            case InverseVolatility():
+                return "volatility"
+            case AsProposed():
+                return "proposed_weight"
+        return None
+
+    @property
+    def all_signals(self) -> tuple[SignalConfig, ...]:
+        """The scored signals and the one that the sizing reads."""
+        extra = self.sizing_signal
+        known = {signal.name for signal in self.scoring.signals}
+        return self.scoring.signals if extra is None or extra.name in known else (*self.scoring.signals, extra)
+
+    @property
+    def reads(self) -> Source:
+        """What the store reads: tables or the queries in their place, and the signals that are queries."""
+        signal_queries = {signal.name: signal.sql for signal in self.all_signals if isinstance(signal, QuerySignal)}
+        return Source(self.source.queries, signal_queries)
+
+    @property
+    def history_days(self) -> int:
+        """How many calendar days of prices and signals a run reads: enough for the longest window, holidays included."""
+        ages = (self.data_gate.max_price_age_days, self.data_gate.max_signal_age_days, self.data_gate.max_candidates_age_days)
+        return max(ages) + 14 + required_observations(self.all_signals) * 3 // 2
+
+    @property
+    def document(self) -> str:
+        """The whole content as YAML, defaults included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the content: equal for documents that differ in layout, comments or order of keys only."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _require_time_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"time_zone {name!r} is unknown: use a name such as America/New_York, Europe/London or UTC."
+        ) from error
+
+
+def require_room_for_both_sides(sizing: Sizing, limits: RebalancingLimits) -> None:
+    """Raise where a long-short sizing asks for more names than the count limits allow."""
+    if not isinstance(sizing, LongShort):
+        return
+    names = 2 * sizing.names_per_side
+    for limit in ("max_total_positions", "max_new_positions"):
+        if getattr(limits, limit) < names:
+            raise ConfigurationError(
+                f"long_short with {sizing.names_per_side} names per side may need {names} names, but limits.{limit} is "
+                f"{getattr(limits, limit)}: raise it to at least {names}."
+            )
+    if limits.initial_new_positions is not None and limits.initial_new_positions < names:
+        raise ConfigurationError(
+            f"long_short needs {names} names to begin with, but limits.initial_new_positions is "
+            f"{limits.initial_new_positions}: raise it to at least {names}, or leave it out."
+        )
+
+
+def implied_constraints(limits: RebalancingLimits) -> tuple[WeightConstraint, ...]:
+    """The constraints that limits imply, in the order of the chain: gross exposure, position, buckets."""
+    buckets = limits.enable_bucket_diversification and limits.enforce_allocation_limits
+    return (
+        MaxGrossExposureConstraint(limits.max_gross_exposure),
+        MaxPositionConstraint(limits.max_single_position_pct),
+        *([MaxBucketWeightConstraint(limits.max_allocation_per_bucket)] if buckets else []),
+    )
+
+
+def joined(constraints: Sequence[WeightConstraint], limits: RebalancingLimits) -> tuple[WeightConstraint, ...]:
+    """The listed constraints with the implied ones: gross exposure first, what caps names and buckets last.
+
+    Where the list has an implied kind itself, it stays in its place at the tighter of the two limits.
+    """
+    gross, *ceilings = implied_constraints(limits)
+    chain = [_tightened(constraint, (gross, *ceilings)) for constraint in constraints]
+    present = {type(constraint) for constraint in chain if _limits_all(constraint)}
+    first = [] if type(gross) in present else [gross]
+    return (*first, *chain, *(ceiling for ceiling in ceilings if type(ceiling) not in present))
+
+
+def _tightened(constraint: WeightConstraint, implied: Sequence[WeightConstraint]) -> WeightConstraint:
+    for other in implied:
+        match constraint, other:
+            case MaxGrossExposureConstraint(), MaxGrossExposureConstraint():
+                return replace(constraint, max_exposure=min(constraint.max_exposure, other.max_exposure))
+            case MaxPositionConstraint(), MaxPositionConstraint():
+                return replace(constraint, max_weight=min(constraint.max_weight, other.max_weight))
+            case MaxBucketWeightConstraint(max_weight=float() | int() as listed), MaxBucketWeightConstraint():
+                return replace(constraint, max_weight=min(listed, other.max_weight))
+    return constraint
+
+
+def _limits_all(constraint: WeightConstraint) -> bool:
+    """Whether a constraint limits all that its kind can: a map of buckets limits only those it names."""
+    return not isinstance(getattr(constraint, "max_weight", None), Mapping)
+
+
+class _NoDuplicateKeys(yaml.SafeLoader):
+    """YAML without the silent last-one-wins of duplicate keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {str(key) for key in keys if keys.count(key) > 1}
+        if twice:
+            raise ConfigurationError(f"{', '.join(sorted(twice))} is given twice{node.start_mark}: keep one of them.")
+        return super().construct_mapping(node, deep)
+
+
+def parse_policy(text: str, origin: str) -> Policy:
+    """A policy from YAML text; `origin` names it in errors. Raises `ConfigurationError`."""
+    try:
+        content = yaml.load(text, Loader=_NoDuplicateKeys)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"policy {origin} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"policy {origin} is empty or no mapping: it needs at least a `name`.")
+    try:
+        return Policy.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"policy {origin}: " + " ".join(map(_sentence, error.errors()))) from error
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy of a YAML file. Raises `ConfigurationError` where the file or a key is not right."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"policy {path} cannot be read: {error.strerror or error}.") from error
+    return parse_policy(text, str(path))
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where} is unknown; {nearest_hint(str(error['loc'][-1]), _known_keys(error['loc']))}"
+    return f"{where or 'the document'}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _known_keys(location: Sequence[str | int]) -> set[str]:
+    """The keys that are known where an unknown one was met."""
+    if len(location) == 1:
+        return set(Policy.model_fields)
+    sections: dict[str | int, Any] = {
+        "source": (SourceConfig,),
+        "data_gate": (GateConfig,),
+        "limits": (RebalancingLimits,),
+        "scoring": (Scoring,) if len(location) == 2 else get_args(SignalConfig),
+        "sizing": get_args(Sizing),
+        "constraints": get_args(Constraint),
+    }
+    candidates = sections[location[0]]
+    tagged = [kind for kind in candidates if getattr(kind, "kind", None) in location]
+    return {known.name for kind in tagged or candidates for known in fields(kind)}

@@ -22,9 +22,11 @@ def as_rows(
     """One row per asset; schema `Decided`, nothing rejected yet.
 
     Held are the assets of `current_weights`, or without it those of priority PORTFOLIO, at their own weights. An asset
-    without a score (None or NaN) has a null score; a held one is then fixed.
+    without a score (None or NaN) has a null score; a held one is then fixed. By its own weight an asset is considered on the
+    side it is held on; otherwise long.
     """
-    held = current_weights if current_weights is not None else _own_weights(asset_scores)
+    own = current_weights is None
+    held = _own_weights(asset_scores) if current_weights is None else current_weights
     scores = [asset_score.combined_score if has_score(asset_score) else None for asset_score in asset_scores]
     symbols = [asset_score.asset for asset_score in asset_scores]
     columns = {
@@ -44,7 +46,7 @@ def as_rows(
         "reason": [asset_score.scoring_reason for asset_score in asset_scores],
         "proposed_weight": [asset_score.position_size_percentage for asset_score in asset_scores],
         "volatility": None,
-        "side": 1,
+        "side": [-1 if own and held.get(symbol, 0.0) < 0 else 1 for symbol in symbols],
         "fixed": [symbol in held and score is None for symbol, score in zip(symbols, scores, strict=True)],
         "rejected_by": None,
     }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from core.inputs.signals import SignalConfig, normalised
+from core.inputs import SignalConfig, normalised
 from core.limits import TOLERANCE
 from core.schemas import KEYS, RUN_KEYS, Scored
 
@@ -50,6 +50,11 @@ def with_sizing_input(rows: pl.DataFrame, signal_values: pl.DataFrame, column: s
     """`rows` with the raw values of one signal in `column`, for a sizing that reads them."""
     wanted = signal_values.filter(signal=signal).select("symbol", pl.col("value").alias(column))
     return rows.drop(column).join(wanted, on="symbol", how="left", maintain_order="left").select(rows.columns)
+
+
+def on_proposed_side(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with each name considered on the side of its proposed weight."""
+    return rows.with_columns(side=pl.when(pl.col("proposed_weight") < 0).then(-1).otherwise(1).cast(pl.Int8))
 
 
 def _pivoted(signal_values: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

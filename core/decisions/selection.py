@@ -155,15 +155,15 @@ def _way_out(best: dict[str, object], limits: RebalancingLimits) -> str:
 
 def chosen_per_side(rows: pl.DataFrame, per_side: int) -> Step:
     """Rows of `Decided` for a long-short book: the best `per_side` names of each side stay, fixed names among them."""
-    of_side = (*RUN_KEYS, "side")
-    fixed = (ALIVE & pl.col("fixed")).sum().over(of_side)
-    ordered = rows.with_columns(n_fixed=fixed, out=~ALIVE | pl.col("fixed")).sort(
-        *of_side, "out", "score", "symbol", descending=[False, False, False, False, True, False], nulls_last=True
+    in_line = (*RUN_KEYS, "side", "out", "score", "symbol")
+    fixed = (ALIVE & pl.col("fixed")).sum().over(*RUN_KEYS, "side")
+    ordered = (
+        rows.with_columns(n_fixed=fixed, out=~ALIVE | pl.col("fixed"))
+        .sort(in_line, descending=[name == "score" for name in in_line], nulls_last=True)
+        .with_columns(queue=pl.col("n_fixed") + place("side", "out"))
     )
-    queue = pl.col("n_fixed") + place("side", "out")
-    kept, actions = reject(
-        ordered, ~pl.col("fixed") & (queue > per_side), STEP, "long_short", level=queue, limit=per_side
-    )
+    beyond = ~pl.col("fixed") & (pl.col("queue") > per_side)
+    kept, actions = reject(ordered, beyond, STEP, "long_short", level=pl.col("queue"), limit=per_side)
     return Step(kept.select(rows.columns).sort(KEYS), numbered([actions]))
 
 

@@ -11,46 +11,51 @@ import polars as pl
 
 from core.decisions.bucket_manager import BucketManager
 from core.errors import InputError
+from core.inputs import Gated
 from core.limits import TOLERANCE
-from core.schemas import KEYS, AssetPriority, Universe
-
-UNIVERSE_COLUMNS = Universe.column_names()
+from core.schemas import KEYS, RUN_KEYS, UNKNOWN_BUCKET, AssetPriority, Universe
 
 
-def considered(holdings: pl.DataFrame, candidates: pl.DataFrame, nav: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
-    """The universe of each portfolio of `nav`, one row per (portfolio_id, as_of, symbol); schema `Universe`.
-
-    `holdings`: portfolio_id, as_of, symbol, quantity, close. `candidates`: symbol, priority, close, excluded, and
-    optionally portfolio_id for exclusions of one portfolio. `nav`: portfolio_id, as_of, nav. `assets`: symbol, bucket,
-    tradable.
-    """
-    held = _held(holdings, nav)
-    new = _new(candidates, nav).join(held, on=KEYS, how="anti")
-    rows = pl.concat([held.select(new.columns), new]).join(assets.select("symbol", "bucket", "tradable"), on="symbol")
-    return Universe.cast(rows.select(UNIVERSE_COLUMNS).sort(KEYS))
+def considered(gated: Gated) -> pl.DataFrame:
+    """The universe of each portfolio that the data gate lets through, one row per asset; schema `Universe`."""
+    held = _held(gated)
+    new = _new(gated).join(held, on=KEYS, how="anti")
+    return Universe.cast(pl.concat([held, new]).sort(KEYS))
 
 
-def _held(holdings: pl.DataFrame, nav: pl.DataFrame) -> pl.DataFrame:
-    return holdings.join(nav, on=("portfolio_id", "as_of")).with_columns(
-        priority=pl.lit(AssetPriority.PORTFOLIO.value),
-        held=True,
-        current_weight=pl.col("quantity") * pl.col("close") / pl.col("nav"),
-        excluded=pl.lit(None, dtype=pl.String),
+def _held(gated: Gated) -> pl.DataFrame:
+    weight = pl.col("quantity") * pl.col("close") / pl.col("nav")
+    return gated.holdings.join(gated.nav, on=RUN_KEYS).select(
+        *KEYS,
+        pl.lit(AssetPriority.PORTFOLIO.value).alias("priority"),
+        pl.lit(True).alias("held"),
+        "bucket",
+        "tradable",
+        weight.alias("current_weight"),
+        "quantity",
+        "close",
+        pl.lit(None, dtype=pl.String).alias("excluded"),
     )
 
 
-def _new(candidates: pl.DataFrame, nav: pl.DataFrame) -> pl.DataFrame:
+def _new(gated: Gated) -> pl.DataFrame:
+    """Every candidate for every portfolio; one in another currency than the portfolio's is excluded for it."""
+    buckets = gated.assets.select("symbol", "bucket")
+    foreign = pl.col("currency").is_not_null() & (pl.col("currency") != pl.col("base_currency"))
+    why = pl.format("in {}, the portfolio is in {}", "currency", "base_currency")
     return (
-        nav.select("portfolio_id", "as_of")
-        .join(candidates, how="cross")
+        gated.nav.join(gated.portfolios.select("portfolio_id", "base_currency"), on="portfolio_id")
+        .join(gated.candidates.join(buckets, on="symbol", how="left"), how="cross")
         .select(
             *KEYS,
             pl.col("priority").cast(pl.String),
             pl.lit(False).alias("held"),
+            pl.col("bucket").fill_null(UNKNOWN_BUCKET),
+            pl.col("tradable").fill_null(False),
             pl.lit(0.0).alias("current_weight"),
             pl.lit(0.0).alias("quantity"),
             "close",
-            "excluded",
+            pl.coalesce("excluded", pl.when(foreign).then(why)).alias("excluded"),
         )
     )
 

@@ -100,6 +100,7 @@ def test_each_side_of_a_long_short_book_takes_its_best():
     step = chosen_per_side(two_sided, 1)
     assert kept(step) == ["A1", "B1"]
     assert rejections(step) == {"A2": "long_short", "B2": "long_short"}
+    assert "A2 rejected: number 2 on its side, which takes 1" in sentences(step.actions)
 
 
 def test_a_fixed_name_takes_a_slot_of_its_side():

@@ -1,0 +1,56 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONPATH := .
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock replay clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+demo: .venv/run ## set up, and run a daily rebalance on demo data
+	@rm -rf var/demo
+	@deployments/demo.sh $(BIN)
+
+test: .venv/dev ## set up, and pass the tests
+	$(BIN)/pytest -n 2 --dist worksteal
+
+check: .venv/dev ## lint, format, types, import contracts, tests and the coverage floor
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
+
+format: .venv/dev ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+replay: .venv/run ## run the days of DATA=folder in sequence, through the flow, under each shipped policy
+	$(BIN)/python -m deployments.replay $(DATA)
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header \
+	  --output-file requirements.lock pyproject.toml deployments/build.in
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header \
+	  --constraint requirements.lock --extra dev --output-file requirements-dev.lock pyproject.toml deployments/build.in
+
+clean: ## remove what the commands made
+	rm -rf .venv var .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Setting up, about a minute ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: requirements-dev.lock pyproject.toml | .venv/bin/python
+	@echo "Setting up, about a minute ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@ .venv/run

@@ -1,0 +1,183 @@
+"""A batch from the database to its records, without Prefect: what the flow's tasks call around the engine.
+
+`rebalance` is a whole batch. `read` takes one snapshot of the inputs, `judged` lets the data gate judge them and computes the signals, and once the engine has planned, `records` makes one record per portfolio, published or refused, with its
+identity. Publishing is the store's: `core.store.publish`.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from sqlalchemy.engine import Engine
+
+from core import __version__, store
+from core.engine import Plan, considered_universe, decided
+from core.inputs import Gated, judge, judge_coverage, signal_values, table_names
+from core.models import Inputs
+from core.policy import Policy
+from core.results.identity import inputs_hashes, run_id
+from core.schemas import Actions, Breaches, BucketStatisticsRows, Severity, Targets, empty
+from core.results.summary import BatchReport, Outcome
+from core.store import Published, RunRecord
+
+OUTPUTS = {
+    "targets": Targets,
+    "actions": Actions,
+    "breaches": Breaches,
+    "bucket_statistics": BucketStatisticsRows,
+}
+TOLD = 3  # so many reasons of a refusal are told in full
+STOPS = (Severity.STOP_BATCH.value, Severity.STOP_PORTFOLIO.value)
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """One batch: which policy, for which morning, and when it was started, by the clock of whoever started it."""
+
+    policy: Policy
+    as_of: dt.date
+    batch_id: str
+    started_at: dt.datetime  # with its zone
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Inputs that the data gate has judged, with the signals computed from them.
+
+    `findings`: schema `Findings`, those of the gate, of the signals and of their coverage. `signal_values`: symbol, signal, value.
+    `inputs_hashes`: the hash of the input rows of each requested portfolio.
+    """
+
+    gated: Gated = field(repr=False)
+    signal_values: pl.DataFrame = field(repr=False)
+    findings: pl.DataFrame = field(repr=False)
+    inputs_hashes: dict[str, str]
+
+
+def rebalance(
+    engine: Engine,
+    root: Path,
+    occasion: Occasion,
+    portfolios: Sequence[str] | None = None,
+    *,
+    clock: Callable[[], dt.datetime],
+    dry_run: bool = False,
+) -> BatchReport:
+    """Read, decide and publish one batch: what the flow does, without Prefect.
+
+    `root` is the folder of all targets; `clock` tells the time, with its zone, at which a run is finished.
+    """
+    policy = occasion.policy
+    data = judged(read(engine, policy, occasion.as_of, portfolios), policy)
+    plan = decided(considered_universe(data.gated, policy), data.signal_values, data.gated.nav, policy)
+    made = records(data, plan, occasion)
+    published = [None if dry_run else store.publish(engine, root, record, clock()) for record in made]
+    outcomes = [outcome(record, done) for record, done in zip(made, published, strict=True)]
+    return report(plan, data, occasion, outcomes, dry_run=dry_run)
+
+
+def read(engine: Engine, policy: Policy, as_of: dt.date, portfolios: Sequence[str] | None = None) -> Inputs:
+    """One snapshot of everything that a batch reads; `portfolios`: their ids, none for all active ones."""
+    since = as_of - dt.timedelta(days=policy.history_days)
+    return store.read_inputs(engine, policy.reads, as_of, portfolios or None, since)
+
+
+def judged(inputs: Inputs, policy: Policy) -> Judged:
+    """The inputs after the data gate, and the signals computed from them."""
+    gated = judge(inputs, policy.data_gate, policy.source.candidates_from, table_names(policy.all_signals))
+    computed, signal_findings = signal_values(gated, policy.all_signals)
+    coverage = judge_coverage(computed, gated.candidates, policy.data_gate)
+    portfolio_ids = inputs["portfolios"]["portfolio_id"].drop_nulls().cast(pl.String).unique().sort().to_list()
+    return Judged(
+        gated=gated,
+        signal_values=computed,
+        findings=pl.concat([gated.findings, signal_findings, coverage]),
+        inputs_hashes=dict(inputs_hashes(inputs, portfolio_ids)),
+    )
+
+
+def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRecord]:
+    """One record per portfolio of the batch, in order of their ids: to be published, or refused with the reason."""
+    parts = {name: _by_portfolio(getattr(plan, name)) for name in OUTPUTS}
+    findings = judged_inputs.findings
+    shared = findings.filter(pl.col("portfolio_id").is_null())
+    own = _by_portfolio(findings.drop_nulls("portfolio_id"))
+    return [
+        _record(
+            portfolio_id,
+            inputs_hash,
+            pl.concat([shared, own.get(portfolio_id, shared.clear())]),
+            {name: frames.get(portfolio_id, empty(OUTPUTS[name])) for name, frames in parts.items()},
+            occasion,
+        )
+        for portfolio_id, inputs_hash in judged_inputs.inputs_hashes.items()
+    ]
+
+
+def _by_portfolio(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    return {str(key[0]): part for key, part in frame.partition_by("portfolio_id", as_dict=True).items()}
+
+
+def _record(
+    portfolio_id: str, inputs_hash: str, findings: pl.DataFrame, parts: dict[str, pl.DataFrame], occasion: Occasion
+) -> RunRecord:
+    policy, as_of = occasion.policy, occasion.as_of
+    return RunRecord(
+        portfolio_id=portfolio_id,
+        as_of=as_of,
+        run_id=run_id(as_of, portfolio_id, policy.hash, inputs_hash),
+        batch_id=occasion.batch_id,
+        policy_name=policy.name,
+        policy_hash=policy.hash,
+        policy=policy.document,
+        inputs_hash=inputs_hash,
+        program_version=__version__,
+        started_at=occasion.started_at,
+        findings=findings,
+        reason=refusal(findings, parts["breaches"]),
+        **parts,
+    )
+
+
+def refusal(findings: pl.DataFrame, breaches: pl.DataFrame) -> str | None:
+    """Why a run is refused, in words: what stops it, with the remedy, or the limits that its weights breach."""
+    stops = findings.filter(pl.col("severity").cast(pl.String).is_in(STOPS))
+    reasons = [f"{row['message']} {row['remedy']}" for row in stops.head(TOLD).iter_rows(named=True)]
+    reasons += [breach_sentence(row) for row in breaches.head(TOLD - len(reasons)).iter_rows(named=True)]
+    more = stops.height + breaches.height - len(reasons)
+    return " ".join([*reasons, *([f"And {more} more."] if more else [])]) or None
+
+
+def breach_sentence(breach: dict[str, Any]) -> str:
+    """One breach as a sentence."""
+    scope = f" of {breach['scope']}" if breach["scope"] else ""
+    return f"{breach['constraint']}{scope} is {breach['level']:.6g}, limit {breach['limit']:.6g}, off by {breach['excess']:.3g}."
+
+
+def outcome(record: RunRecord, published: Published | None = None) -> Outcome:
+    """What became of a record; without publishing it, what would."""
+    if published is not None:
+        kind = "refused" if record.refused else published.outcome
+    else:
+        kind = "refused" if record.refused else "planned"
+    return Outcome(record.portfolio_id, kind, record.refusal)
+
+
+def report(
+    plan: Plan, judged_inputs: Judged, occasion: Occasion, outcomes: Sequence[Outcome], *, dry_run: bool
+) -> BatchReport:
+    """Everything that is told about a batch."""
+    return BatchReport(
+        as_of=occasion.as_of,
+        policy_name=occasion.policy.name,
+        batch_id=occasion.batch_id,
+        dry_run=dry_run,
+        outcomes=outcomes,
+        targets=plan.targets,
+        actions=plan.actions,
+        findings=judged_inputs.findings,
+        bucket_statistics=plan.bucket_statistics,
+    )

@@ -1,0 +1,167 @@
+"""The engine: the chain of a rebalance, in order, without Prefect.
+
+Each step is a function of frames, used by the tasks of the flow and by `decided` alike: `considered_universe`,
+`scored_names`, `within_buckets`, `selected_names`, `sized_names`, `constrained_weights`, `verified`, `plan_of`. `decided`
+runs all but the first and makes a `Plan`; nothing here has a side effect but a numbered line in the log.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from core.actions import action_rows, numbered
+from core.decisions.bucket_limits_enforcer import enforce_bucket_limits
+from core.decisions.ranking import ALIVE
+from core.decisions.scoring import on_proposed_side, scored, with_sizing_input
+from core.decisions.screening import screened
+from core.decisions.selection import chosen, chosen_per_side
+from core.decisions.sizing import sized
+from core.decisions.universe import considered
+from core.inputs import Gated
+from core.limits import TOLERANCE, RebalancingLimits
+from core.models import Step
+from core.policy import AsProposed, LongShort, Policy
+from core.results.targets import bucket_statistics, targets
+from core.results.verify import breaches
+from core.schemas import KEYS, RUN_KEYS, Actions, empty
+
+logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be published for the runs of a batch; a run with breaches must not be.
+
+    `rows`: every name considered, with its decision and weights. The other frames have the schemas `Targets`, `Actions`,
+    `Breaches` and `BucketStatisticsRows`.
+    """
+
+    rows: pl.DataFrame
+    targets: pl.DataFrame
+    actions: pl.DataFrame
+    breaches: pl.DataFrame
+    bucket_statistics: pl.DataFrame
+
+
+def decided(universe: pl.DataFrame, signal_values: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Plan:
+    """The plan for a universe: scores, decisions, weights, their verification, targets.
+
+    `universe`: schema `Universe`. `signal_values`: symbol, signal, value. `nav`: portfolio_id, as_of, nav, cash.
+    """
+    return planned(scored_names(universe, signal_values, policy), nav, policy)
+
+
+def planned(scores: Step, nav: pl.DataFrame, policy: Policy) -> Plan:
+    """The plan for names that are scored and screened."""
+    enforced = within_buckets(scores.rows, policy)
+    selected = selected_names(enforced.rows, policy)
+    constrained = constrained_weights(sized_names(selected.rows, policy), policy)
+    found = verified(constrained.rows, policy)
+    return plan_of([scores, enforced, selected, constrained], found, nav, policy)
+
+
+def plan_of(steps: Sequence[Step], found: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Plan:
+    """Step targets: the rows of the last step as what a desk trades, with the actions of all steps and the breaches found."""
+    announce("targets", policy.limits)
+    rows, actions = steps[-1].rows, numbered(step.actions for step in steps)
+    target_rows = targets(rows, nav, actions)
+    return Plan(rows, target_rows, actions, found, bucket_statistics(target_rows, policy.limits))
+
+
+def announce(step: str, limits: RebalancingLimits) -> None:
+    """Log a step with its number, for example `Step 3/5: buckets`."""
+    steps = ["universe", "scoring", "selection", "targets"]
+    if limits.enable_bucket_diversification:
+        steps.insert(2, "buckets")
+    logger.info("Step %d/%d: %s", steps.index(step) + 1, len(steps), step)
+
+
+def considered_universe(gated: Gated, policy: Policy) -> pl.DataFrame:
+    """Step universe: the holdings and candidates of each portfolio that the data gate lets through."""
+    announce("universe", policy.limits)
+    return considered(gated)
+
+
+def scored_names(universe: pl.DataFrame, signal_values: pl.DataFrame, policy: Policy) -> Step:
+    """Step scoring: scores, then the screening of names that may not compete for a slot."""
+    announce("scoring", policy.limits)
+    two_sided = isinstance(policy.sizing, LongShort)
+    rows = scored(universe, signal_values, policy.scoring.signals, two_sided=two_sided)
+    if policy.sizing_input and policy.sizing_signal:
+        rows = with_sizing_input(rows, signal_values, policy.sizing_input, policy.sizing_signal.name)
+    return screened_names(rows, policy)
+
+
+def screened_names(rows: pl.DataFrame, policy: Policy) -> Step:
+    """Scored rows with the names that may not compete for a slot rejected."""
+    sided = on_proposed_side(rows) if isinstance(policy.sizing, AsProposed) else rows
+    return screened(sided, policy.limits, policy.sizing_input)
+
+
+def within_buckets(rows: pl.DataFrame, policy: Policy) -> Step:
+    """Step buckets: the names that their buckets have room for; without bucket diversification, nothing happens."""
+    if not policy.limits.enable_bucket_diversification:
+        return Step(rows, empty(Actions))
+    announce("buckets", policy.limits)
+    protect_held = not policy.limits.allow_forced_closures
+    return enforce_bucket_limits(rows, policy.limits.bucket_limits, protect_held=protect_held)
+
+
+def selected_names(rows: pl.DataFrame, policy: Policy) -> Step:
+    """Step selection: the best choice that all count limits allow."""
+    announce("selection", policy.limits)
+    if isinstance(policy.sizing, LongShort):
+        return chosen_per_side(rows, policy.sizing.names_per_side)
+    return chosen(rows, policy.limits)
+
+
+def sized_names(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """The wanted weights of the selected names."""
+    return sized(rows, policy.sizing, policy.limits)
+
+
+def constrained_weights(rows: pl.DataFrame, policy: Policy) -> Step:
+    """Rows of `Sized` with `target_weight`: the wanted weights under all constraints; rejected names at 0.
+
+    Names to be closed or never wanted take no part: they shift no mean and fill no room.
+    """
+    wanted = rows.filter(ALIVE).select(
+        *KEYS, "bucket", "current_weight", pl.col("wanted_weight").alias("weight"), pl.col("fixed").alias("frozen")
+    )
+    constrained = policy.constraint_set().apply(wanted, by=RUN_KEYS)
+    final = constrained.weights.select(*KEYS, pl.col("weight").alias("target_weight"))
+    target = pl.col("target_weight").fill_null(0.0)
+    placed = rows.join(final, on=KEYS, how="left", maintain_order="left").with_columns(
+        target_weight=pl.when(target.abs() > TOLERANCE).then(target).otherwise(0.0)
+    )
+    return Step(placed, numbered([_rule_changes(constrained.actions), _shortfall(placed, policy.limits)]))
+
+
+def _rule_changes(changes: pl.DataFrame) -> pl.DataFrame:
+    """The actions of the constraint set as actions of a run."""
+    columns = {name: pl.col(name) for name in ("before", "after", "limit", "detail")}
+    return action_rows(changes, "constraints", pl.col("rule"), "", **columns).with_columns(verb=changes["verb"])
+
+
+def _shortfall(rows: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
+    """One action per run whose gross stays below the total wanted."""
+    gross = rows.group_by(RUN_KEYS, maintain_order=True).agg(
+        gross=pl.col("target_weight").abs().sum(), names=ALIVE.sum()
+    )
+    short = gross.filter(pl.col("gross") < limits.target_total_allocation - TOLERANCE)
+    why = (
+        pl.when(pl.col("names") == 0)
+        .then(pl.lit("no name was selected"))
+        .otherwise(pl.format("the limits leave no room with {} names", "names"))
+    )
+    return action_rows(
+        short, "constraints", "target_total_allocation", "shortfall",
+        before=pl.col("gross"), limit=limits.target_total_allocation, detail=why,
+    )  # fmt: skip
+
+
+def verified(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """The limits in force that final weights do not meet; schema `Breaches`, empty where all are met."""
+    per_side = policy.sizing.names_per_side if isinstance(policy.sizing, LongShort) else None
+    return breaches(rows, policy.constraint_set().constraints, policy.limits, per_side)

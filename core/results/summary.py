@@ -1,0 +1,228 @@
+"""The summary of a batch in Markdown, for a person with ten seconds, and its tables with every number formatted.
+
+`summary` tells refusals and their remedies first, then what became of each portfolio (`portfolio_lines`), what was enforced
+(`enforced_lines`) and what the data gate says (`finding_lines`). `action_table`, `target_table` and `bucket_table` are rows
+of plain strings for any renderer.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from core.actions import sentences
+from core.limits import TOLERANCE
+from core.schemas import Severity
+
+SHOWN = 20  # so many lines of one kind a summary tells
+NONE = "–"
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run: `published`, `unchanged`, `restored`, `refused`, or `planned` in a dry run; and why."""
+
+    portfolio_id: str
+    outcome: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """Everything that is told about a batch; the frames have the schemas of their names."""
+
+    as_of: dt.date
+    policy_name: str
+    batch_id: str
+    dry_run: bool
+    outcomes: Sequence[Outcome]
+    targets: pl.DataFrame = field(repr=False)
+    actions: pl.DataFrame = field(repr=False)
+    findings: pl.DataFrame = field(repr=False)
+    bucket_statistics: pl.DataFrame = field(repr=False)
+
+    @property
+    def refused(self) -> list[Outcome]:
+        """The outcomes of the refused runs."""
+        return [outcome for outcome in self.outcomes if outcome.outcome == "refused"]
+
+
+def summary(report: BatchReport) -> str:
+    """The summary of a batch as Markdown."""
+    parts = [
+        f"# Rebalance of {report.as_of:%A}, {report.as_of.isoformat()}",
+        f"Policy **{report.policy_name}** · {_counts(report)}",
+        "**Dry run: nothing was published.**" if report.dry_run else "",
+        _section("Refused", [f"- **{told.portfolio_id}**: {told.reason}" for told in report.refused[:SHOWN]]),
+        _section("Portfolios", _markdown(portfolio_lines(report)[: 5 * SHOWN], right=2)),
+        _section("Enforced", _markdown(enforced_lines(report.actions), right=1)),
+        _section("Data", _markdown(finding_lines(report.findings)[:SHOWN])),
+        _left_out(report),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def portfolio_lines(report: BatchReport) -> list[Row]:
+    """One line per portfolio: outcome, names, turnover, gross, net, cash."""
+    figures = {row["portfolio_id"]: row for row in _figures(report.targets).iter_rows(named=True)}
+    return [_portfolio_line(outcome, figures.get(outcome.portfolio_id)) for outcome in report.outcomes]
+
+
+def _figures(target_rows: pl.DataFrame) -> pl.DataFrame:
+    names = ~pl.col("is_cash")
+    target, current = pl.col("target_weight").filter(names), pl.col("current_weight").filter(names)
+    action = pl.col("action").cast(pl.String).filter(names)
+    return target_rows.group_by("portfolio_id").agg(
+        names=(target.abs() > TOLERANCE).sum(),
+        opened=(action == "open").sum(),
+        closed=(action == "close").sum(),
+        turnover=(target - current).abs().sum() / 2,
+        gross=target.abs().sum(),
+        net=target.sum(),
+        cash=pl.col("target_weight").filter("is_cash").sum(),
+    )
+
+
+def _portfolio_line(outcome: Outcome, figures: dict[str, Any] | None) -> Row:
+    line = {"portfolio": outcome.portfolio_id, "outcome": outcome.outcome}
+    if figures is None or outcome.outcome == "refused":
+        return line | dict.fromkeys(("names", "opened", "closed", "turnover", "gross", "net", "cash"), NONE)
+    counts = {name: str(figures[name]) for name in ("names", "opened", "closed")}
+    return line | counts | {name: percent(figures[name]) for name in ("turnover", "gross", "net", "cash")}
+
+
+def enforced_lines(actions: pl.DataFrame) -> list[Row]:
+    """One line per rule and what it did: how often, in how many portfolios, and the first case as a sentence."""
+    told = actions.with_columns(sentence=pl.Series(sentences(actions), dtype=pl.String))
+    counted = told.group_by("rule", "verb", maintain_order=True).agg(
+        times=pl.len(), portfolios=pl.col("portfolio_id").n_unique(), first=pl.col("sentence").first()
+    )
+    return [
+        {
+            "rule": f"{row['verb']} · {row['rule']}",
+            "times": str(row["times"]),
+            "portfolios": str(row["portfolios"]),
+            "for example": row["first"],
+        }
+        for row in counted.iter_rows(named=True)
+    ]
+
+
+def finding_lines(findings: pl.DataFrame) -> list[Row]:
+    """One line per finding of the data gate, the gravest first, each once however many portfolios it concerns."""
+    return [
+        {
+            "severity": row["severity"].replace("_", " "),
+            "portfolio": row["portfolio_id"] or "all",
+            "finding": row["message"],
+            "what to do": row["remedy"] or NONE,
+        }
+        for row in findings.sort(pl.col("severity").cast(pl.Enum([s.value for s in Severity])), maintain_order=True)
+        .unique(maintain_order=True)
+        .iter_rows(named=True)
+    ]
+
+
+def action_table(actions: pl.DataFrame) -> list[Row]:
+    """Enforcement actions, one row each."""
+    told = actions.with_columns(sentence=pl.Series(sentences(actions), dtype=pl.String))
+    return [
+        {
+            "portfolio": row["portfolio_id"],
+            "step": row["step"],
+            "rule": row["rule"],
+            "symbol": row["symbol"] or NONE,
+            "bucket": row["bucket"] or NONE,
+            "what happened": row["sentence"],
+        }
+        for row in told.iter_rows(named=True)
+    ]
+
+
+def target_table(target_rows: pl.DataFrame) -> list[Row]:
+    """Targets, one row per name and the cash row, largest first."""
+    ordered = target_rows.sort("portfolio_id", "is_cash", pl.col("target_weight").abs(), descending=[False, False, True])
+    return [
+        {
+            "portfolio": row["portfolio_id"],
+            "symbol": row["symbol"],
+            "bucket": row["bucket"] or NONE,
+            "action": row["action"],
+            "current": percent(row["current_weight"]),
+            "target": percent(row["target_weight"]),
+            "trade": percent(row["trade_weight"], sign=True),
+            "trade amount": amount(row["trade_notional"]),
+            "trade quantity": amount(row["trade_quantity"]),
+            "score": NONE if row["score"] is None else f"{row['score']:.4f}",
+            "reason": row["reason"],
+        }
+        for row in ordered.iter_rows(named=True)
+    ]
+
+
+def bucket_table(statistics: pl.DataFrame) -> list[Row]:
+    """Buckets with their limits and how much of them is used."""
+    return [
+        {
+            "portfolio": row["portfolio_id"],
+            "bucket": row["bucket"],
+            "names": str(row["asset_count"]),
+            "limit of names": NONE if row["max_positions"] is None else str(row["max_positions"]),
+            "gross": percent(row["gross_weight"]),
+            "limit of gross": NONE if row["max_allocation"] is None else percent(row["max_allocation"]),
+            "used": NONE if row["max_allocation"] is None else percent(row["gross_weight"] / row["max_allocation"]),
+            "average score": NONE if row["avg_score"] is None else f"{row['avg_score']:.4f}",
+        }
+        for row in statistics.iter_rows(named=True)
+    ]
+
+
+def percent(fraction: float, *, sign: bool = False) -> str:
+    """A fraction in percent with two places; never a negative zero."""
+    rounded = round(fraction * 100, 2) + 0.0
+    return f"{rounded:+.2f} %" if sign else f"{rounded:.2f} %"
+
+
+def amount(number: float | None) -> str:
+    """A number of currency or units with two places, or a dash."""
+    return NONE if number is None else f"{round(number, 2) + 0.0:,.2f}"
+
+
+def _counts(report: BatchReport) -> str:
+    kinds = [outcome.outcome for outcome in report.outcomes]
+    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    return f"{len(kinds)} portfolio{'' if len(kinds) == 1 else 's'}: {counted}"
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"## {title}", "", *lines]) if lines else ""
+
+
+def _markdown(rows: Sequence[Row], right: int | None = None) -> list[str]:
+    """A table; the columns from number `right` on are aligned to the right, but for sentences."""
+    if not rows:
+        return []
+    header = list(rows[0])
+    aligned = [right is not None and place >= right and name != "for example" for place, name in enumerate(header)]
+    rules = [":--" if not to_right else "--:" for to_right in aligned]
+    cells = [header, rules, *([_escaped(text) for text in row.values()] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in cells]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _left_out(report: BatchReport) -> str:
+    """Where the rest of what a summary shortens is."""
+    cut = max(len(report.refused) - SHOWN, len(report.outcomes) - 5 * SHOWN, report.findings.height - SHOWN)
+    if cut <= 0:
+        return ""
+    return (
+        f"Shortened: all {len(report.outcomes)} runs are in the table `runs` where `batch_id = '{report.batch_id}'`, their "
+        "findings in `findings`."
+    )

@@ -1,0 +1,151 @@
+"""The last word: every limit in force, recomputed from the final weights.
+
+`breaches` returns one row per limit that is not met; no rows means that a run may be published. It shares nothing with the
+code that made the weights: each check is a plain aggregation of its own, found by the `kind` of the constraint (`CHECKS`),
+and a constraint without a check is refused. `_count_breaches` adds the counts of the limits, `_integrity_breaches` what must
+hold whatever is configured: finite weights, fixed names unmoved, rejected names at zero.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from core.errors import ConfigurationError
+from core.limits import TOLERANCE, RebalancingLimits
+from core.schemas import RUN_KEYS, UNKNOWN_BUCKET, Breaches
+
+WEIGHT = pl.col("target_weight")
+POSITIONS = WEIGHT.abs() > TOLERANCE
+STAYS = pl.col("held") & (pl.col("current_weight") * WEIGHT > 0)  # held, and on the same side
+OF_BUCKET = (*RUN_KEYS, "bucket")
+
+
+def breaches(
+    rows: pl.DataFrame, constraints: Sequence[Any], limits: RebalancingLimits, per_side: int | None = None
+) -> pl.DataFrame:
+    """One row per limit that the `target_weight` of `rows` does not meet; schema `Breaches`.
+
+    `rows`: schema `Sized` with `target_weight`, all names of each run, the rejected ones included. `per_side`: the number of
+    names that a long-short book must have on each side.
+    """
+    checked = [*_integrity_breaches(rows)]
+    finite = rows.with_columns(target_weight=WEIGHT.fill_null(0.0).fill_nan(0.0))
+    for constraint in constraints:
+        checked.append(CHECKS.get(constraint.kind, _no_check)(finite, constraint).with_columns(constraint=pl.lit(constraint.kind)))
+    checked.extend(_count_breaches(finite, limits, per_side))
+    columns = Breaches.column_names()
+    found = pl.concat([part.select(columns[:-1]).cast(_TYPES) for part in checked])
+    excess = found.with_columns(excess=(pl.col("level") - pl.col("limit")).abs())
+    return Breaches.cast(excess.select(columns).sort(columns[:4]))
+
+
+_TYPES = {name: dtype for name, dtype in Breaches.create_empty().schema.items() if name != "excess"}
+
+
+def _above(levels: pl.DataFrame, limit: float | pl.Expr, scope: str | None = None) -> pl.DataFrame:
+    """The rows of `levels` (run, level, and a column `scope`) above a limit."""
+    named = pl.col(scope) if scope else pl.lit("")
+    return levels.with_columns(limit=limit, scope=named).filter(pl.col("level") > pl.col("limit") + TOLERANCE)
+
+
+def _below(levels: pl.DataFrame, limit: float | pl.Expr, scope: str | None = None) -> pl.DataFrame:
+    named = pl.col(scope) if scope else pl.lit("")
+    return levels.with_columns(limit=limit, scope=named).filter(pl.col("level") < pl.col("limit") - TOLERANCE)
+
+
+def _per(rows: pl.DataFrame, keys: Sequence[str], level: pl.Expr, **others: pl.Expr) -> pl.DataFrame:
+    return rows.group_by(keys).agg(level=level.cast(pl.Float64), **others)
+
+
+def _max_gross_exposure(rows: pl.DataFrame, constraint: Any) -> pl.DataFrame:
+    return _above(_per(rows, RUN_KEYS, WEIGHT.abs().sum()), constraint.max_exposure)
+
+
+def _market_neutral(rows: pl.DataFrame, _: Any) -> pl.DataFrame:
+    net = _per(rows, RUN_KEYS, WEIGHT.sum())
+    return net.filter(pl.col("level").abs() > TOLERANCE).with_columns(limit=0.0, scope=pl.lit(""))
+
+
+def _long_only(rows: pl.DataFrame, _: Any) -> pl.DataFrame:
+    return _below(rows.with_columns(level=WEIGHT), 0.0, "symbol")
+
+
+def _max_position(rows: pl.DataFrame, constraint: Any) -> pl.DataFrame:
+    return _above(rows.with_columns(level=WEIGHT.abs()), constraint.max_weight, "symbol")
+
+
+def _max_bucket_weight(rows: pl.DataFrame, constraint: Any) -> pl.DataFrame:
+    gross = _per(rows, OF_BUCKET, WEIGHT.abs().sum())
+    if isinstance(constraint.max_weight, int | float):
+        return _above(gross, float(constraint.max_weight), "bucket")
+    limited = gross.filter(pl.col("bucket").is_in(list(constraint.max_weight)))
+    return _above(limited, pl.col("bucket").replace_strict(dict(constraint.max_weight), default=None, return_dtype=pl.Float64), "bucket")
+
+
+def _no_check(_: pl.DataFrame, constraint: Any) -> pl.DataFrame:
+    raise ConfigurationError(
+        f"constraint {constraint.kind!r} has no independent check in core.results.verify: add one to CHECKS; "
+        "nothing is published unchecked."
+    )
+
+
+CHECKS: dict[str, Callable[[pl.DataFrame, Any], pl.DataFrame]] = {
+    "long_only": _long_only,
+    "market_neutral": _market_neutral,
+    "max_bucket_weight": _max_bucket_weight,
+    "max_gross_exposure": _max_gross_exposure,
+    "max_position": _max_position,
+}
+
+
+def _integrity_breaches(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    finite = WEIGHT.is_not_null() & WEIGHT.is_finite()
+    moved = pl.col("fixed") & ((WEIGHT - pl.col("current_weight")).abs() > TOLERANCE)
+    revived = pl.col("rejected_by").is_not_null() & POSITIONS
+    yield _named(_above(rows.with_columns(level=(~finite).cast(pl.Float64)), 0.0, "symbol"), "finite_weight")
+    at_current = rows.filter(moved & finite).with_columns(level=WEIGHT, limit=pl.col("current_weight"))
+    yield _named(at_current.with_columns(scope=pl.col("symbol")), "fixed_weight")
+    yield _named(_above(rows.filter(revived & finite).with_columns(level=WEIGHT.abs()), 0.0, "symbol"), "rejected_name")
+
+
+def _count_breaches(rows: pl.DataFrame, limits: RebalancingLimits, per_side: int | None) -> Iterator[pl.DataFrame]:
+    protected = not limits.allow_forced_closures
+    names, stay = POSITIONS.sum(), STAYS.sum()
+    total = _per(rows, RUN_KEYS, names, stay=stay)
+    in_force = _or_held(limits.max_total_positions, protected)
+    yield _named(_above(total, in_force), "max_total_positions")
+    initial = limits.max_new_positions if limits.initial_new_positions is None else limits.initial_new_positions
+    new = _per(rows, RUN_KEYS, (POSITIONS & ~STAYS).sum(), held=pl.col("held").any())
+    entries = pl.when("held").then(limits.max_new_positions).otherwise(initial).cast(pl.Float64)
+    yield _named(_above(new, entries), "max_new_positions")
+    if limits.total_is_hard:
+        gross = _per(rows, RUN_KEYS, WEIGHT.abs().sum())
+        yield _named(_below(gross, limits.target_total_allocation), "target_total_allocation")
+    if per_side is not None:
+        for side, sign in (("long", 1), ("short", -1)):
+            book = _per(rows, RUN_KEYS, (WEIGHT * sign > TOLERANCE).sum()).with_columns(side=pl.lit(side))
+            yield _named(_below(book, float(per_side), "side"), "long_short")
+    if limits.enable_bucket_diversification:
+        yield from _bucket_count_breaches(rows, limits, protected)
+
+
+def _bucket_count_breaches(rows: pl.DataFrame, limits: RebalancingLimits, protected: bool) -> Iterator[pl.DataFrame]:
+    if limits.enforce_position_limits:
+        held = _per(rows, OF_BUCKET, POSITIONS.sum(), stay=STAYS.sum())
+        in_force = _or_held(limits.max_positions_per_bucket, protected or limits.allow_bucket_overflow)
+        yield _named(_above(held, in_force, "bucket"), "max_positions_per_bucket")
+    if limits.enforce_min_buckets:
+        large = (WEIGHT.abs() >= limits.min_position_weight - TOLERANCE) & (pl.col("bucket") != UNKNOWN_BUCKET)
+        reached = _per(rows, RUN_KEYS, pl.col("bucket").filter(large).n_unique())
+        yield _named(_below(reached, float(limits.min_buckets_represented)), "min_buckets_represented")
+
+
+def _or_held(limit: int, overflow: bool) -> pl.Expr:
+    """A count limit in force: where held names are protected, at least the number of those that stay."""
+    configured = pl.lit(float(limit))
+    return pl.max_horizontal(configured, pl.col("stay").cast(pl.Float64)) if overflow else configured
+
+
+def _named(found: pl.DataFrame, constraint: str) -> pl.DataFrame:
+    return found.with_columns(constraint=pl.lit(constraint))

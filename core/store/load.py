@@ -1,0 +1,171 @@
+"""Filling the input tables from files or frames.
+
+`load_folder` reads the files of a folder (`_read_file`) and `load_frames` writes frames of any number of tables, all in
+one transaction. Before anything is written every frame is checked (`_checked`): its columns, the type of each cell, its
+keys. Whether the content makes sense is for the data gate to say, on the day it is used.
+
+A row replaces the one with the same primary key. A list that is complete by itself replaces the whole former list: the
+positions of a portfolio and date, the candidates of a date; a name that is no longer in it is gone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+from core.errors import InputError, StoreError, nearest_hint
+from core.schemas import INPUTS
+from core.store import tables
+from core.store.columns import converted, misfits, required_columns, types_of
+from core.store.database import writing
+
+LISTS = {"positions": ("portfolio_id", "as_of"), "candidates": ("as_of",)}
+"""What names a list that is loaded as a whole."""
+
+EXPECTED = {pl.Float64: "a number", pl.Date: "a date as YYYY-MM-DD", pl.Boolean: "true or false", pl.String: "a text"}
+
+
+def load_folder(engine: Engine, folder: Path) -> dict[str, int]:
+    """Load the CSV and Parquet files of a folder, each named after an input table; returns the rows per table.
+
+    A CSV file is UTF-8 with a header line; an empty cell is null. Raises `InputError` naming file, row and column.
+    """
+    files = _files(folder)
+    return _load(
+        engine, {name: _read_file(file) for name, file in files.items()}, {n: f.name for n, f in files.items()}
+    )
+
+
+def load_frames(engine: Engine, frames: Mapping[str, pl.DataFrame]) -> dict[str, int]:
+    """Load frames by the name of their input table, with the same checks as files; returns the rows per table."""
+    for name in frames:
+        if name not in INPUTS:
+            raise InputError(f"{name!r} is not an input table; {nearest_hint(name, INPUTS)}")
+    return _load(engine, frames, {name: f"frame {name!r}" for name in frames})
+
+
+def _load(engine: Engine, frames: Mapping[str, pl.DataFrame], origins: Mapping[str, str]) -> dict[str, int]:
+    checked = {name: _checked(name, frame, origins[name]) for name, frame in frames.items()}
+    with writing(engine, lock="load") as connection:
+        for name, frame in checked.items():
+            _replace(connection, name, frame)
+    return {name: len(frame) for name, frame in checked.items()}
+
+
+# files
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: name one with files such as positions.csv or prices.parquet.")
+    files: dict[str, Path] = {}
+    for file in sorted(path for path in folder.iterdir() if path.suffix in (".csv", ".parquet")):
+        if file.stem not in INPUTS:
+            raise InputError(f"{file.name} is not named after an input table; {nearest_hint(file.stem, INPUTS)}")
+        if file.stem in files:
+            raise InputError(f"{folder} has both {files[file.stem].name} and {file.name}: keep one of them.")
+        files[file.stem] = file
+    if not files:
+        raise InputError(f"{folder} has no CSV or Parquet file named after an input table: {', '.join(INPUTS)}.")
+    return files
+
+
+def _read_file(file: Path) -> pl.DataFrame:
+    try:
+        if file.suffix == ".parquet":
+            return pl.read_parquet(file)
+        return pl.read_csv(file, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
+        raise InputError(f"{file.name} cannot be read: {reason}. Write it as UTF-8 CSV or as Parquet.") from error
+
+
+# checks
+
+
+def _checked(name: str, frame: pl.DataFrame, origin: str) -> pl.DataFrame:
+    """The frame with the columns and types of its schema, or an error that says what is wrong with it."""
+    types = types_of(INPUTS[name])
+    _require_columns(name, frame, origin)
+    for column in frame.columns:
+        _require_type(frame[column], types[column], origin)
+    absent = [pl.lit(None, dtype=dtype).alias(column) for column, dtype in types.items() if column not in frame]
+    typed = frame.select(converted(frame[column], types[column]) for column in frame.columns)
+    complete = typed.with_columns(absent).select(list(types))
+    _require_keys(complete, INPUTS[name].primary_key(), origin)
+    return complete
+
+
+def _require_columns(name: str, frame: pl.DataFrame, origin: str) -> None:
+    known = INPUTS[name].columns()
+    for column in frame.columns:
+        if column not in known:
+            raise InputError(f"{origin} has an unknown column {column!r}; {nearest_hint(column, known)}")
+    missing = [column for column in required_columns(name) if column not in frame.columns]
+    if missing:
+        raise InputError(f"{origin} lacks the columns {', '.join(missing)}; it has: {', '.join(frame.columns)}.")
+
+
+def _require_type(column: pl.Series, dtype: pl.DataType, origin: str) -> None:
+    wrong = misfits(column, dtype)
+    if wrong.any():
+        members = ", ".join(dtype.categories) if isinstance(dtype, pl.Enum) else ""
+        expected = f"one of {members}" if members else EXPECTED[type(dtype)]
+        raise _cell_error(column, wrong, origin, f"is not {expected}")
+    if dtype == pl.Float64:
+        endless = ~converted(column, dtype).is_finite().fill_null(True)
+        if endless.any():
+            raise _cell_error(column, endless, origin, "is not a finite number; leave the cell empty if there is none")
+
+
+def _require_keys(frame: pl.DataFrame, key: list[str], origin: str) -> None:
+    for column in key:
+        empty = frame[column].is_null()
+        if empty.any():
+            raise _cell_error(frame[column], empty, origin, "is empty, but part of the row's key")
+    twice = frame.select(pl.struct(key).is_duplicated()).to_series()
+    if twice.any():
+        rows = twice.arg_true()
+        same = frame.row(rows[0], named=True)
+        named = ", ".join(f"{column} {same[column]}" for column in key)
+        raise InputError(f"{origin}, row {rows[0] + 1}: the key {named} is there more than once; keep one row of it.")
+
+
+def _cell_error(column: pl.Series, wrong: pl.Series, origin: str, what: str) -> InputError:
+    first = int(wrong.arg_true()[0])
+    others = f" ({wrong.sum() - 1} more rows like it)" if wrong.sum() > 1 else ""
+    return InputError(f"{origin}, row {first + 1}, column {column.name!r}: {column[first]!r} {what}{others}.")
+
+
+# rows
+
+
+def _replace(connection: Connection, name: str, frame: pl.DataFrame) -> None:
+    if frame.is_empty():
+        return
+    table = tables.inputs[name]
+    if name in LISTS:
+        _delete_lists(connection, table, frame.select(LISTS[name]).unique())
+    connection.execute(_upsert(connection, table), frame.to_dicts())
+
+
+def _delete_lists(connection: Connection, table: sa.Table, lists: pl.DataFrame) -> None:
+    # Parameters of other names than the columns: SQLAlchemy would take those for what is to be set.
+    named = lists.rename({column: f"of_{column}" for column in lists.columns})
+    same = [table.c[column] == sa.bindparam(f"of_{column}") for column in lists.columns]
+    connection.execute(sa.delete(table).where(*same), named.to_dicts())
+
+
+def _upsert(connection: Connection, table: sa.Table) -> Any:
+    """An insert that replaces the other columns of a row with the same key."""
+    dialects: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+    if connection.dialect.name not in dialects:
+        raise StoreError(f"loading into {connection.dialect.name} is not supported: use SQLite or PostgreSQL.")
+    insert = dialects[connection.dialect.name](table)
+    key = [column.name for column in table.primary_key]
+    others = {column.name: insert.excluded[column.name] for column in table.c if column.name not in key}
+    return insert.on_conflict_do_update(index_elements=key, set_=others)

@@ -1,0 +1,105 @@
+"""Reading what was published: targets from Parquet or from SQL, the list of runs, and the rows of one run.
+
+A Parquet file counts only if a published run names it, and only with the content that the run was published with
+(`read_targets`). The view `current_targets` gives the same rows from SQL (`read_current`). Rows of any run, superseded
+and refused ones included, are read by its id (`run_rows`). `last_prices` is what the data gate measures jumps against.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from core.errors import StoreError
+from core.schemas import KEYS
+from core.store.columns import typed_frame, types_of
+from core.store.database import reading
+from core.store.files import TARGET_TYPES, read_file
+from core.store.tables import SCHEMAS, current_targets, outputs, runs
+
+RUN_TYPES: dict[str, pl.DataType] = {
+    **dict.fromkeys(runs.c.keys(), pl.String()),
+    "run_key": pl.Int64(),
+    "supersedes": pl.Int64(),
+    "as_of": pl.Date(),
+    "started_at": pl.Datetime("us", "UTC"),
+    "finished_at": pl.Datetime("us", "UTC"),
+}
+LAST_PRICE_TYPES = {"portfolio_id": pl.String(), "symbol": pl.String(), "as_of": pl.Date(), "close": pl.Float64()}
+
+
+def read_targets(
+    engine: Engine, root: Path, as_of: dt.date | None = None, portfolio_id: str | None = None
+) -> pl.DataFrame:
+    """Current targets from the Parquet files below `root`, of one date and portfolio or of all: run_id, and `Targets`.
+
+    Raises `StoreError` naming the file where one that a published run names is missing, or not what was published.
+    """
+    query = sa.select(runs.c.parquet_path, runs.c.parquet_sha256).where(runs.c.status == "published")
+    with reading(engine) as connection:
+        files = connection.execute(_narrowed(query, runs, as_of, portfolio_id)).all()
+    frames = [read_file(root, path, sha256) for path, sha256 in files]
+    return pl.concat([pl.DataFrame(schema=TARGET_TYPES), *frames]).sort(KEYS)
+
+
+def read_current(engine: Engine, as_of: dt.date | None = None, portfolio_id: str | None = None) -> pl.DataFrame:
+    """Current targets from SQL, of one date and portfolio or of all: the same rows and columns as `read_targets`."""
+    with reading(engine) as connection:
+        rows = connection.execute(_narrowed(sa.select(current_targets), current_targets, as_of, portfolio_id)).all()
+    return typed_frame(current_targets.c.keys(), rows, TARGET_TYPES).sort(KEYS)
+
+
+def read_runs(engine: Engine, as_of: dt.date | None = None, portfolio_id: str | None = None) -> pl.DataFrame:
+    """One row per run, of any status, in the order in which they were made: the columns of table `runs`."""
+    query = _narrowed(sa.select(runs), runs, as_of, portfolio_id).order_by(runs.c.run_key)
+    with reading(engine) as connection:
+        rows = connection.execute(query).all()
+    return pl.DataFrame(rows, schema=RUN_TYPES, orient="row")
+
+
+def run_rows(engine: Engine, table: str, run_id: str) -> pl.DataFrame:
+    """The rows of one run in `targets`, `actions`, `findings`, `breaches` or `bucket_statistics`, in their order.
+
+    Raises `StoreError` for a run that does not exist.
+    """
+    rows = outputs[table]
+    types = types_of(SCHEMAS[table])
+    *_, key = rows.primary_key
+    query = sa.select(*(rows.c[name] for name in types)).order_by(key)
+    with reading(engine) as connection:
+        run_key = connection.scalar(sa.select(runs.c.run_key).where(runs.c.run_id == run_id))
+        if run_key is None:
+            raise StoreError(f"there is no run {run_id!r}: see the runs with `evenkeel show`.")
+        found = connection.execute(query.where(rows.c.run_key == run_key)).all()
+    frame = typed_frame(list(types), found, types)
+    return frame.sort(key.name) if key.name in types else frame  # databases differ in how they order texts
+
+
+def last_prices(connection: Connection, as_of: dt.date, portfolios: Sequence[str] | None) -> pl.DataFrame:
+    """The prices of each portfolio's last published run before `as_of`: portfolio_id, symbol, as_of, close."""
+    targets = outputs["targets"]
+    latest = sa.select(runs.c.portfolio_id, sa.func.max(runs.c.as_of).label("as_of"))
+    latest = latest.where(runs.c.status == "published", runs.c.as_of < as_of).group_by(runs.c.portfolio_id)
+    last = latest.subquery()
+    query = (
+        sa.select(*(targets.c[name] for name in LAST_PRICE_TYPES))
+        .join(runs, runs.c.run_key == targets.c.run_key)
+        .join(last, (runs.c.portfolio_id == last.c.portfolio_id) & (runs.c.as_of == last.c.as_of))
+        .where(runs.c.status == "published", ~targets.c.is_cash, targets.c.close.is_not(None))
+    )
+    if portfolios is not None:
+        query = query.where(runs.c.portfolio_id.in_(portfolios))
+    rows = connection.execute(query).all()
+    return typed_frame(list(LAST_PRICE_TYPES), rows, LAST_PRICE_TYPES).sort("portfolio_id", "symbol")
+
+
+def _narrowed(
+    query: sa.Select[Any], table: sa.FromClause, as_of: dt.date | None, portfolio_id: str | None
+) -> sa.Select[Any]:
+    if as_of is not None:
+        query = query.where(table.c.as_of == as_of)
+    return query if portfolio_id is None else query.where(table.c.portfolio_id == portfolio_id)

@@ -1,0 +1,177 @@
+"""Reading what a batch needs, in one snapshot of the database.
+
+`read_inputs` reads each frame from its table (`_Snapshot._table`) or from the query that stands in for it
+(`_Snapshot._query`), within the same dates (`_Snapshot._windows`) and, for holdings, of the same portfolios. Nothing
+is judged here but what keeps a frame from being one at all: a query that fails or lacks a column, a portfolio that
+nobody knows. Cells that do not fit their column's type are handed on as they came; the data gate names them.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from core.errors import InputError, nearest_hint
+from core.models import Inputs
+from core.schemas import INPUTS, Signals
+from core.source import Source
+from core.store import tables
+from core.store.columns import required_columns, typed_frame, types_of
+from core.store.database import reading
+from core.store.published import last_prices
+from core.store.queries import query_frame
+
+HOLDINGS = ("positions", "cash")  # the tables of which a batch reads its own portfolios only
+
+
+def read_inputs(
+    engine: Engine, source: Source, as_of: dt.date, portfolios: Sequence[str] | None, since: dt.date
+) -> Inputs:
+    """Everything that a batch reads for the morning of `as_of`, from one snapshot of the database.
+
+    `portfolios` are the requested ids, None for all active ones. `since` is the earliest date of prices, signals and
+    candidates that is read; of the candidates, the latest date alone is handed on. Each frame has the columns of its
+    schema and is sorted by its key.
+
+    Raises `InputError` where no portfolio is active, a requested one is unknown, or a query does not give the columns
+    of its frame; `StoreError` where the database cannot be read.
+    """
+    with reading(engine) as connection:
+        snapshot = _Snapshot(connection, source, as_of, since, portfolios)
+        frames = {name: snapshot.frame(name) for name in INPUTS}
+        frames["signals"] = _stacked([frames["signals"], *map(snapshot.signal, source.signal_queries)])
+        published = last_prices(connection, as_of, portfolios)
+    known = frames["portfolios"]
+    chosen = _chosen(known, portfolios)
+    frames["portfolios"] = chosen
+    frames["candidates"] = _latest(frames["candidates"])
+    frames["overrides"] = _without_others(frames["overrides"], known, chosen)
+    for name in HOLDINGS:
+        frames[name] = _of(chosen, frames[name])
+    in_order = {name: frame.sort(INPUTS[name].primary_key()) for name, frame in frames.items()}
+    return Inputs(as_of, in_order, _of(chosen, published))
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The dates of a column that are read, both ends included. A row without a date is read too: it is a fault."""
+
+    column: str
+    first: dt.date
+    last: dt.date
+
+    def of_table(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        """The rows within; for SQLite, which keeps dates as text, also those that go on with a time of day."""
+        column = table.c[self.column]
+        return sa.and_(column >= self.first, column < self.last + dt.timedelta(days=1))
+
+    def of_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows within; all of them where the column holds no dates."""
+        if frame.schema[self.column] != pl.Date:
+            return frame
+        return frame.filter(pl.col(self.column).is_between(self.first, self.last).fill_null(True))
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """The database at one moment, as one batch sees it."""
+
+    connection: Connection
+    source: Source
+    as_of: dt.date
+    since: dt.date
+    portfolios: Sequence[str] | None
+
+    def frame(self, name: str) -> pl.DataFrame:
+        """An input frame, from its table or from the query in its place."""
+        if name not in self.source.queries:
+            return self._within(name, self._table(name))
+        return self._query(f"the query of {name!r}", name, self.source.queries[name], types_of(INPUTS[name]))
+
+    def signal(self, name: str) -> pl.DataFrame:
+        """The rows of a signal that is one query."""
+        types = types_of(Signals)
+        del types["signal"]
+        rows = self._query(f"the query of signal {name!r}", "signals", self.source.signal_queries[name], types)
+        return rows.with_columns(signal=pl.lit(name)).select(*Signals.columns())
+
+    def _table(self, name: str) -> pl.DataFrame:
+        table = tables.inputs[name]
+        # Columns without a type: with one, SQLAlchemy stops at the first cell that does not fit and cannot say where.
+        columns: list[sa.ColumnElement[Any]] = [sa.column(column.name) for column in table.c]
+        dates = [window.of_table(table) for window in self._windows(name) if window.column == "as_of"]
+        query = sa.select(*columns).select_from(table).where(*dates)
+        if name in HOLDINGS and self.portfolios is not None:
+            query = query.where(table.c.portfolio_id.in_(self.portfolios))
+        return typed_frame(table.c.keys(), self.connection.execute(query).all(), types_of(INPUTS[name]))
+
+    def _query(self, query: str, name: str, sql: str, types: pl.Schema) -> pl.DataFrame:
+        dates = {"as_of": self.as_of, "since": self.since}
+        required = [column for column in required_columns(name) if column in types]
+        return self._within(name, query_frame(self.connection, query, sql, dates, types, required))
+
+    def _within(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        for window in self._windows(name):
+            frame = window.of_frame(frame)
+        return frame
+
+    def _windows(self, name: str) -> tuple[_Window, ...]:
+        match name:
+            case "positions" | "cash":
+                return (_Window("as_of", self.as_of, self.as_of),)
+            case "prices" | "signals" | "candidates":
+                return (_Window("as_of", self.since, self.as_of),)
+            case "corporate_actions":
+                return (_Window("effective", dt.date.min, self.as_of),)
+            case "overrides":
+                return (_Window("from", dt.date.min, self.as_of), _Window("to", self.as_of, dt.date.max))
+            case _:
+                return ()
+
+
+def _chosen(known: pl.DataFrame, requested: Sequence[str] | None) -> pl.DataFrame:
+    """The requested portfolios, or the active ones. One that cannot be said to be inactive is left to the data gate."""
+    if requested is None:
+        active = known.filter(pl.col("active").fill_null(True)) if known.schema["active"] == pl.Boolean else known
+        if active.is_empty():
+            raise InputError("no portfolio is active: load `portfolios` with at least one row whose `active` is true.")
+        return active
+    ids = [str(name) for name in known["portfolio_id"]]
+    if not requested:
+        raise InputError(f"no portfolio is asked for: name some, or leave them out for all active ones; known: {ids}.")
+    for name in requested:
+        if name not in ids:
+            raise InputError(f"portfolio {name!r} is not in `portfolios`; {nearest_hint(name, set(ids))}")
+    return known.filter(pl.col("portfolio_id").cast(pl.String).is_in(list(requested)))
+
+
+def _of(chosen: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the chosen portfolios, and those that name none."""
+    if frame.schema["portfolio_id"] != chosen.schema["portfolio_id"]:
+        return frame
+    return frame.filter(pl.col("portfolio_id").is_in(chosen["portfolio_id"].implode()).fill_null(True))
+
+
+def _without_others(overrides: pl.DataFrame, known: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
+    """The overrides but for those of known portfolios outside the batch; one of an unknown portfolio is a fault."""
+    if overrides.schema["portfolio_id"] != known.schema["portfolio_id"]:
+        return overrides
+    others = known.join(chosen, on="portfolio_id", how="anti")
+    return overrides.join(others, on="portfolio_id", how="anti", maintain_order="left")
+
+
+def _latest(candidates: pl.DataFrame) -> pl.DataFrame:
+    if candidates.schema["as_of"] != pl.Date:
+        return candidates
+    return candidates.filter((pl.col("as_of") == pl.col("as_of").max()).fill_null(True))
+
+
+def _stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The frames as one; a column that came as it is in one of them becomes text in all."""
+    columns = frames[0].columns
+    uneven = [name for name in columns if len({frame.schema[name] for frame in frames}) > 1]
+    return pl.concat([frame.select(columns).with_columns(pl.col(uneven).cast(pl.String)) for frame in frames])

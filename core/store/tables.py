@@ -1,0 +1,141 @@
+"""The tables, as SQLAlchemy metadata derived from the schemas, so that every column is declared once.
+
+Input tables keep what the data gate can judge: only their primary key is enforced. Output tables are written by
+`publish` alone and enforce what the schemas say. A run's rows name it by `run_key`; `current_targets` is a view of the
+targets of published runs. The migrations create all of this without importing it; a test compares the two.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+from core.schemas import INPUTS, Actions, Breaches, BucketStatisticsRows, Findings, Targets
+
+STATUSES = ("pending", "published", "superseded", "refused")
+
+metadata = sa.MetaData(naming_convention={"pk": "pk_%(table_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"})
+
+_TYPES: dict[Any, type[sa.types.TypeEngine[Any]]] = {
+    pl.String: sa.Text,
+    pl.Enum: sa.Text,
+    pl.Date: sa.Date,
+    pl.Float64: sa.Double,
+    pl.Boolean: sa.Boolean,
+    pl.Int32: sa.Integer,
+}
+
+
+class Moment(sa.types.TypeDecorator[dt.datetime]):
+    """A moment in UTC, zone included; SQLite, which knows no zones, stores it in UTC without one."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002
+        """The moment in UTC; one without a zone is refused, for it could be any."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"the time {value} has no zone: give it in UTC.")
+        return None if value is None else value.astimezone(dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002
+        """The moment in UTC."""
+        if value is None or value.tzinfo is not None:
+            return value and value.astimezone(dt.UTC)
+        return value.replace(tzinfo=dt.UTC)
+
+
+def _columns(schema: type[dy.Schema], required: Iterable[str]) -> list[sa.Column[Any]]:
+    return [
+        sa.Column(name, _TYPES[column.dtype.base_type()](), nullable=name not in required)
+        for name, column in schema.columns().items()
+    ]
+
+
+def _input(name: str, schema: type[dy.Schema]) -> sa.Table:
+    # The date first: a batch reads one date of all portfolios, or a range of dates of all symbols.
+    key = sorted(schema.primary_key(), key=lambda column: column != "as_of")
+    return sa.Table(name, metadata, *_columns(schema, key), sa.PrimaryKeyConstraint(*key))
+
+
+def _output(name: str, schema: type[dy.Schema], key: str) -> sa.Table:
+    required = [column for column, spec in schema.columns().items() if not spec.nullable]
+    columns = _columns(schema, required)
+    if key not in schema.columns():
+        columns.insert(0, sa.Column(key, sa.Integer, nullable=False))
+    run_key = sa.Column("run_key", sa.Integer, nullable=False)
+    return sa.Table(name, metadata, run_key, *columns, sa.PrimaryKeyConstraint("run_key", key))
+
+
+inputs = MappingProxyType({name: _input(name, schema) for name, schema in INPUTS.items()})
+"""Input tables by name."""
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run_key", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("batch_id", sa.Text, nullable=False),
+    sa.Column("portfolio_id", sa.Text, nullable=False),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("policy_name", sa.Text, nullable=False),
+    sa.Column("policy_hash", sa.Text, nullable=False),
+    sa.Column("policy", sa.Text, nullable=False),  # the document itself
+    sa.Column("inputs_hash", sa.Text, nullable=False),
+    sa.Column("program_version", sa.Text, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment, nullable=False),
+    sa.Column("parquet_path", sa.Text),  # relative to the folder of the targets; null for a refused run
+    sa.Column("parquet_sha256", sa.Text),
+    sa.Column("supersedes", sa.Integer, sa.ForeignKey("runs.run_key", name="fk_runs_supersedes")),
+    sa.Column("reason", sa.Text),  # why the run was refused
+    sa.UniqueConstraint("run_id", name="uq_runs_run_id"),
+    sa.CheckConstraint(f"status IN ({', '.join(map(repr, STATUSES))})", name="status"),
+    sqlite_autoincrement=True,  # a key is never used twice
+)
+sa.Index(
+    "uq_runs_published",
+    runs.c.portfolio_id,
+    runs.c.as_of,
+    unique=True,
+    sqlite_where=sa.text("status <> 'x'"),
+    postgresql_where=sa.text("status = 'published'"),
+)
+
+SCHEMAS: MappingProxyType[str, type[dy.Schema]] = MappingProxyType(
+    {
+        "targets": Targets,
+        "actions": Actions,
+        "findings": Findings,
+        "breaches": Breaches,
+        "bucket_statistics": BucketStatisticsRows,
+    }
+)
+"""The schema of a run's rows, by table."""
+
+_LINE_KEYS = {"targets": "symbol", "bucket_statistics": "bucket"}  # the others are numbered
+
+outputs = MappingProxyType(
+    {name: _output(name, schema, _LINE_KEYS.get(name, "seq")) for name, schema in SCHEMAS.items()}
+)
+"""Tables of a run's rows, by name."""
+
+
+def _current_targets() -> sa.Select[Any]:
+    targets = outputs["targets"]
+    columns: Sequence[sa.Column[Any]] = [targets.c[name] for name in Targets.columns()]
+    return (
+        sa.select(runs.c.run_id, *columns)
+        .join(runs, runs.c.run_key == targets.c.run_key)
+        .where(runs.c.status == "published")
+    )
+
+
+current_targets = sa.CreateView(_current_targets(), "current_targets").table
+"""The view of the targets of published runs: run_id, and the columns of `Targets`."""

@@ -1,0 +1,256 @@
+"""The command line: `evenkeel`.
+
+Commands that run no flow do not import Prefect. An error is one clear paragraph and a non-zero exit status; `--debug` adds
+the traceback. Exit status: 0 done, 1 an error, 3 a portfolio was refused (the others were published).
+"""
+
+import datetime as dt
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+from sqlalchemy.engine import Engine, make_url
+
+from core import __version__, store
+from core.errors import EvenkeelError, StoreError
+from core.results.document import document, to_json
+from core.results.summary import BatchReport, Row, summary, target_table
+from tasks.settings import named_policy, settings
+
+REFUSED = 3
+PREFECT_DEFAULTS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "core",
+    "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
+}
+TEXT_COLUMNS = {"portfolio", "symbol", "bucket", "action", "reason"}
+
+app = App(
+    name="evenkeel",
+    version=__version__,
+    help="A daily portfolio rebalance that runs unattended and can be trusted.\n\nSettings come from the environment: "
+    "EVENKEEL_DATABASE_URL (default: SQLite under ./var), EVENKEEL_TARGETS (the folder of target files, default under "
+    "./var) and EVENKEEL_POLICIES (default: deployments/policies).",
+)
+Portfolios = Annotated[list[str] | None, Parameter(name=["--portfolio", "-p"], negative="")]
+Switch = Annotated[bool, Parameter(negative="")]
+
+
+@app.command
+def init() -> None:
+    """Create the tables, or upgrade them to this program."""
+    database = _database()
+    store.init(database)
+    print(f"The tables are ready in {_shown(database)}.")
+
+
+@app.command(name="demo-data")
+def demo_data(*, as_of: dt.date | None = None) -> None:
+    """Fill the tables with a small market of the project's own making.
+
+    Some 120 names of a dozen sectors, two years of prices, three portfolios; the same for everybody.
+
+    Parameters
+    ----------
+    as_of:
+        The morning of the portfolios' snapshot. Default: today.
+    """
+    from deployments.demo_market import demo_market
+
+    day = as_of or dt.datetime.now().astimezone().date()
+    _print_loaded(store.load_frames(_ready(), demo_market(day)))
+
+
+@app.command
+def load(folder: Path) -> None:
+    """Load files from a folder into the input tables, all or nothing.
+
+    Parameters
+    ----------
+    folder:
+        CSV or Parquet files named after the tables: positions.csv, cash.csv, prices.parquet, ... A row replaces the one
+        with the same key.
+    """
+    _print_loaded(store.load_folder(_ready(), folder))
+
+
+@app.command
+def run(
+    *,
+    policy: str = "conservative",
+    as_of: dt.date | None = None,
+    portfolio: Portfolios = None,
+    dry_run: Switch = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Run the daily rebalance.
+
+    Parameters
+    ----------
+    policy:
+        The policy's name, or a file.
+    as_of:
+        The morning to decide for. Default: today, in the policy's time zone.
+    portfolio:
+        Id of a portfolio; give it once for each. Default: all active ones.
+    dry_run:
+        Decide and show everything, but publish nothing.
+    as_json:
+        Print the targets as JSON, by portfolio.
+    """
+    named_policy(policy)  # an error in it is told at once
+    report = _run_flow(policy, as_of, portfolio, dry_run)
+    if as_json:
+        print(to_json(_documents(report, policy)))
+    else:
+        _console().print(Markdown(summary(report)))
+        _print_rows(target_table(report.targets))
+        _print_where(report)
+    return REFUSED if report.refused else 0
+
+
+@app.command
+def show(*, as_of: dt.date | None = None, portfolio: Portfolios = None) -> None:
+    """Show the current targets.
+
+    Parameters
+    ----------
+    as_of:
+        Their date. Default: for each portfolio the latest one that has any.
+    portfolio:
+        Id of a portfolio; give it once for each. Default: all.
+    """
+    targets = store.read_current(_ready(), as_of)
+    if portfolio is not None:
+        targets = targets.filter(pl.col("portfolio_id").is_in(portfolio))
+    if as_of is None:
+        targets = targets.filter(pl.col("as_of") == pl.col("as_of").max().over("portfolio_id"))
+    if targets.is_empty():
+        raise StoreError("there are no current targets for that: publish some with `evenkeel run`.")
+    for (day,), part in targets.partition_by("as_of", as_dict=True, maintain_order=True).items():
+        _console().print(f"[bold]Targets for {day}[/bold]")
+        _print_rows(target_table(part))
+
+
+@app.command
+def check(policy: str) -> None:
+    """Read a policy, and say what is wrong with it or what it amounts to.
+
+    Parameters
+    ----------
+    policy:
+        Its name, or its file.
+    """
+    document_read = named_policy(policy)
+    print(f"Policy {document_read.name} is right. With all defaults it reads:\n\n{document_read.document}")
+    print("Limits on weights, in the order in which they are applied:")
+    for constraint in document_read.constraint_set().constraints:
+        print(f"- {constraint.statement}")
+
+
+def _run_flow(policy: str, as_of: dt.date | None, portfolios: list[str] | None, dry_run: bool) -> BatchReport:
+    """Run the flow in this process, and return its report, also where it refused portfolios."""
+    for name, default in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, default)
+    from flows.daily_rebalance import daily_rebalance
+    from flows.occasion import BatchRefusedError
+
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)
+    try:
+        return daily_rebalance(policy=policy, as_of=as_of, portfolios=portfolios, dry_run=dry_run)
+    except BatchRefusedError as refusal:
+        return refusal.report
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Let a record pass, but for an error that is meant to be read without its traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, EvenkeelError):
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def _documents(report: BatchReport, policy: str) -> dict[str, object]:
+    """The JSON output of each portfolio that was not refused, and the reasons of those that were."""
+    limits = named_policy(policy).limits
+    refused = {outcome.portfolio_id: {"refused": outcome.reason} for outcome in report.refused}
+    return refused | {
+        outcome.portfolio_id: document(
+            *(
+                frame.filter(portfolio_id=outcome.portfolio_id)
+                for frame in (report.targets, report.actions, report.bucket_statistics)
+            ),
+            limits,
+        )
+        for outcome in report.outcomes
+        if outcome not in report.refused
+    }
+
+
+def _database() -> Engine:
+    return store.engine_from_url(settings().database_url)
+
+
+def _ready() -> Engine:
+    database = _database()
+    store.require_current(database)
+    return database
+
+
+def _shown(database: Engine) -> str:
+    return make_url(database.url).set(query={}).render_as_string(hide_password=True)
+
+
+def _console() -> Console:
+    """As wide as the terminal; where output goes to a file, as wide as it takes."""
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def _print_loaded(counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        print(f"{name:<18}{count:>10,} rows")
+
+
+def _print_rows(rows: list[Row]) -> None:
+    if not rows:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    _console().print(table)
+
+
+def _print_where(report: BatchReport) -> None:
+    if report.dry_run:
+        return
+    print(f"\nTarget files: {settings().targets}")
+    print(f"Database:     {_shown(_database())} (view current_targets)")
+    print(f"Look again:   evenkeel show --as-of {report.as_of}")
+
+
+def main() -> None:
+    """Run a command; entry point of `evenkeel`."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        status = app(words, result_action="return_value")
+    except EvenkeelError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

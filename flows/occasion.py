@@ -1,0 +1,39 @@
+"""What a flow knows that the domain does not: the clock, the run it is in, and how a batch ends."""
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+
+from core.batch import Occasion
+from core.errors import EvenkeelError
+from core.policy import Policy
+from core.results.summary import BatchReport
+
+
+class BatchRefusedError(EvenkeelError):
+    """At least one portfolio of a batch was refused; the others were published. Carries the report."""
+
+    def __init__(self, report: BatchReport) -> None:
+        names = ", ".join(outcome.portfolio_id for outcome in report.refused)
+        reasons = " ".join(f"{outcome.portfolio_id}: {outcome.reason}" for outcome in report.refused[:3])
+        super().__init__(f"{len(report.refused)} of {len(report.outcomes)} portfolios refused ({names}). {reasons}")
+        self.report = report
+
+
+def occasion_of(policy: Policy, as_of: date | None) -> Occasion:
+    """The batch of this flow run; without a date, for the day it was scheduled for, in the policy's time zone."""
+    scheduled = flow_run.scheduled_start_time or datetime.now(UTC)
+    day = as_of or scheduled.astimezone(ZoneInfo(policy.time_zone)).date()
+    return Occasion(policy, day, batch_id=str(flow_run.id), started_at=datetime.now(UTC))
+
+
+def verdict(report: BatchReport) -> State[BatchReport]:
+    """How the flow run ends: Failed, naming the refused portfolios, or Completed with the report."""
+    if report.refused:
+        refusal = BatchRefusedError(report)
+        return Failed(message=str(refusal), data=refusal)
+    kinds = [outcome.outcome for outcome in report.outcomes]
+    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    return Completed(message=f"{report.as_of}: {counted}", data=report)

@@ -1,0 +1,34 @@
+"""Tasks that read: the policy, one snapshot of the inputs, and what the data gate says to them."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from core import batch, store
+from core.batch import Judged
+from core.models import Inputs
+from core.policy import Policy
+from tasks.retries import DELAYS, RETRIES, on_outage
+from tasks.settings import named_policy, settings
+
+
+@task(cache_policy=NO_CACHE)
+def read_policy(name: str) -> Policy:
+    """Read a policy; a document that is not right ends the run before anything else is read."""
+    return named_policy(name)
+
+
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+def load_inputs(policy: Policy, as_of: date, portfolios: Sequence[str]) -> Inputs:
+    """Read positions and everything else that the batch needs, in one snapshot of the database."""
+    database = store.engine_from_url(settings().database_url)
+    store.require_current(database)
+    return batch.read(database, policy, as_of, portfolios)
+
+
+@task(cache_policy=NO_CACHE)
+def judge_inputs(inputs: Inputs, policy: Policy) -> Judged:
+    """Let the data gate judge the inputs, and compute the signals."""
+    return batch.judged(inputs, policy)

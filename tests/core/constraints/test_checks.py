@@ -1,0 +1,53 @@
+import polars as pl
+import pytest
+
+from core.constraints import ConstraintSet, LongOnlyConstraint
+from core.errors import InvalidWeightsError
+from tests.core.constraints.frames import weights_of
+
+long_only = LongOnlyConstraint()
+
+
+@pytest.mark.parametrize("column", ["end_time", "symbol", "weight"])
+def test_a_missing_column_is_an_error_that_names_it_and_the_nearest(column: str) -> None:
+    weights = weights_of([0.5]).rename({column: f"{column}s"})
+    with pytest.raises(InvalidWeightsError, match=rf"no column '{column}'; known: .* Did you mean '{column}s'\?"):
+        long_only.apply(weights)
+
+
+def test_a_null_group_key_is_an_error_that_names_the_row() -> None:
+    weights = weights_of([0.5, 0.5]).with_columns(end_time=pl.Series([None, "2026-01-02"]))
+    with pytest.raises(InvalidWeightsError, match=r"end_time is null in 1 row: row 0 \(end_time=None, symbol=A"):
+        long_only.apply(weights)
+
+
+def test_an_error_names_a_few_rows_and_counts_the_others() -> None:
+    with pytest.raises(InvalidWeightsError, match=r"in 7 rows: row 0 .*row 4 \([^)]*\), and 2 more\."):
+        long_only.apply(weights_of([float("nan")] * 7))
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "meant"),
+    [("weight", ["a"], "numbers"), ("weight", [True], "numbers"), ("frozen", ["no"], "booleans")],
+)
+def test_a_column_of_another_type_is_an_error(column: str, cells: list[object], meant: str) -> None:
+    with pytest.raises(InvalidWeightsError, match=f"'{column}' of weights .* must hold {meant}"):
+        long_only.apply(weights_of([0.5]).with_columns(pl.Series(column, cells)))
+
+
+@pytest.mark.parametrize("column", ["weight", "frozen"])
+def test_a_column_of_nothing_but_nulls_has_any_type(column: str) -> None:
+    weights = weights_of([0.5]).with_columns(pl.lit(None).alias(column))
+    assert long_only.apply(weights)[column].to_list() == [None]
+
+
+@pytest.mark.parametrize("by", [[], ["end_time", "end_time"], "symbol", ["end_time", "weight"], "frozen"])
+def test_keys_that_cannot_be_meant_are_refused(by: list[str]) -> None:
+    with pytest.raises(InvalidWeightsError, match="by is"):
+        long_only.apply(weights_of([0.5]), by=by)
+
+
+def test_a_symbol_that_stands_twice_in_a_group_is_refused_by_a_set() -> None:
+    weights = weights_of([0.5, 0.25]).with_columns(symbol=pl.lit("A"))
+    with pytest.raises(InvalidWeightsError, match=r"more than once in a group: 2 rows: row 0 .*symbol=A"):
+        ConstraintSet([long_only]).apply(weights)

@@ -1,0 +1,93 @@
+"""Reading what was published."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sqlalchemy.engine import Engine
+
+from core.errors import StoreError
+from core.schemas import Targets
+from core.store import publish, read_current, read_runs, read_targets, run_rows
+from core.store.files import digest, encoded
+from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record
+
+
+@pytest.fixture
+def published(engine: Engine, root: Path) -> Engine:
+    """Two portfolios today, one of them yesterday too, and a refused run."""
+    runs = [
+        record("r1"),
+        record("r2", portfolio="other"),
+        record("r3", as_of=YESTERDAY),
+        record("r4", portfolio="third", breaches=breach("third")),
+    ]
+    for run in runs:
+        publish(engine, root, run, NOON)
+    return engine
+
+
+def test_both_ways_of_reading_give_the_same_rows(published: Engine, root: Path) -> None:
+    targets = read_targets(published, root)
+    assert targets.columns == ["run_id", *Targets.columns()]
+    assert targets.equals(read_current(published))
+    assert targets["run_id"].unique(maintain_order=True).to_list() == ["r3", "r1", "r2"]
+
+
+def test_reading_is_narrowed_to_a_date_and_a_portfolio(published: Engine, root: Path) -> None:
+    for read in (lambda *which: read_targets(published, root, *which), lambda *which: read_current(published, *which)):
+        assert read(TODAY)["run_id"].unique(maintain_order=True).to_list() == ["r1", "r2"]
+        assert read(TODAY, "other")["run_id"].unique().to_list() == ["r2"]
+        assert read(None, "core")["run_id"].unique(maintain_order=True).to_list() == ["r3", "r1"]
+        assert read(YESTERDAY, "other").is_empty()
+
+
+def test_nothing_published_reads_as_typed_and_empty(engine: Engine, root: Path) -> None:
+    assert read_targets(engine, root).equals(read_current(engine))
+    assert read_targets(engine, root).drop("run_id").schema == Targets.create_empty().schema
+    assert read_runs(engine).is_empty()
+
+
+def test_runs_are_listed_in_the_order_in_which_they_were_made(published: Engine) -> None:
+    assert read_runs(published)["run_id"].to_list() == ["r1", "r2", "r3", "r4"]
+    assert read_runs(published, TODAY, "third").select("run_id", "status").rows() == [("r4", "refused")]
+
+
+def test_rows_of_an_unknown_run_are_refused(published: Engine) -> None:
+    with pytest.raises(StoreError, match="no run 'r9'"):
+        run_rows(published, "actions", "r9")
+
+
+def _file(root: Path) -> Path:
+    return next(root.glob("as_of=2026-07-31/portfolio_id=core/*.parquet"))
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_a_corrupted_file_is_named(published: Engine, root: Path, position: int) -> None:
+    content = bytearray(_file(root).read_bytes())
+    content[position] ^= 1
+    _file(root).write_bytes(content)
+    with pytest.raises(StoreError, match=r"portfolio_id=core/r1\.parquet are not those that were published"):
+        read_targets(published, root)
+    assert len(read_targets(published, root, TODAY, "other")) == 3
+
+
+def test_a_missing_file_is_named(published: Engine, root: Path) -> None:
+    _file(root).unlink()
+    with pytest.raises(StoreError, match=r"portfolio_id=core/r1\.parquet cannot be read"):
+        read_targets(published, root)
+
+
+def test_a_file_that_no_run_names_is_not_read(published: Engine, root: Path) -> None:
+    _file(root).with_name("r9.parquet").write_bytes(_file(root).read_bytes())
+    assert len(read_targets(published, root)) == 9
+
+
+def test_equal_targets_give_equal_bytes() -> None:
+    assert encoded("r1", record().targets) == encoded("r1", record().targets.clone())
+    assert digest(encoded("r1", record().targets)) != digest(encoded("r2", record().targets))
+
+
+def test_other_programs_read_the_folder_as_one_table(published: Engine, root: Path) -> None:
+    found = pl.scan_parquet(root, hive_partitioning=True).collect().sort("as_of", "portfolio_id", "symbol")
+    assert found["portfolio_id"].to_list() == ["core"] * 6 + ["other"] * 3
