@@ -29,7 +29,6 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "core",
-    "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
 }
 TEXT_COLUMNS = {"portfolio", "symbol", "bucket", "action", "reason"}
 

@@ -104,7 +104,7 @@ sa.Index(
     runs.c.portfolio_id,
     runs.c.as_of,
     unique=True,
-    sqlite_where=sa.text("status <> 'x'"),
+    sqlite_where=sa.text("status = 'published'"),
     postgresql_where=sa.text("status = 'published'"),
 )
 
