@@ -11,6 +11,7 @@ Weights are signed fractions of net asset value; amounts are in the portfolio's 
 """
 
 from enum import Enum
+from functools import cache
 
 import dataframely as dy
 import polars as pl
@@ -293,6 +294,7 @@ class BucketStatisticsRows(Run):
     max_allocation = dy.Float64(nullable=True)
 
 
+@cache
 def empty(schema: type[dy.Schema]) -> pl.DataFrame:
     """An empty frame of a schema."""
     return schema.create_empty()

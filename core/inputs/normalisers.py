@@ -35,7 +35,8 @@ def _rank(signal: pl.Expr, by: Keys) -> pl.Expr:
 
 def _minmax(signal: pl.Expr, by: Keys) -> pl.Expr:
     scaled = _scaled(signal)
-    return ((scaled - scaled.min()) / (scaled.max() - scaled.min())).over(by).fill_nan(None)
+    place = (scaled - scaled.min()) / (scaled.max() - scaled.min())
+    return place.clip(0.0, 1.0).over(by).fill_nan(None)  # a division by one number may round to just above 1
 
 
 def _zscore(signal: pl.Expr, by: Keys) -> pl.Expr:

@@ -49,9 +49,7 @@ def _values(gated: Gated, history: pl.DataFrame, signal: Signal) -> tuple[pl.Dat
         case FunctionSignal():
             rows, missing = _windows(history, signal, signal.lookback, 0)
             return _of_function(signal, rows.select("as_of", "symbol", "close")), missing
-        case TableSignal() | QuerySignal():
-            return gated.signals.filter(pl.col("signal") == _table_name(signal)), joined([])
-    raise TypeError(f"signal {signal.name} is a {type(signal).__name__}, which has no values")
+    return gated.signals.filter(pl.col("signal") == _table_name(signal)), joined([])
 
 
 def _table_name(signal: Signal) -> str:

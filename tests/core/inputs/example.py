@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from core.inputs import Gated, GateConfig, judge
+from core.inputs import GateConfig, Gated, judge
 from core.models import Inputs
 from core.schemas import INPUTS, empty
 
@@ -28,7 +28,9 @@ def rows(table: str, *records: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame([{name: record.get(name) for name in schema} for record in records], schema=schema)
 
 
-def override(symbol: str, kind: str, value: str | None = None, portfolio_id: str = "all", **other: Any) -> dict[str, Any]:
+def override(
+    symbol: str, kind: str, value: str | None = None, portfolio_id: str = "all", **other: Any
+) -> dict[str, Any]:
     named = {"portfolio_id": portfolio_id, "symbol": symbol, "kind": kind, "value": value}
     return {**named, "from": TODAY, "to": TODAY, "who": "Ada", "why": "checked", **other}
 
@@ -64,11 +66,18 @@ def frames() -> dict[str, pl.DataFrame]:
         ),
         "prices": rows(
             "prices",
-            *[{"as_of": date, "symbol": name, "close": price} for name, price in PRICES.items() for date in (YESTERDAY, TODAY)],
+            *[
+                {"as_of": date, "symbol": name, "close": price}
+                for name, price in PRICES.items()
+                for date in (YESTERDAY, TODAY)
+            ],
         ),
         "signals": rows(
             "signals",
-            *[{"as_of": TODAY, "symbol": name, "signal": "technical", "value": price} for name, price in PRICES.items()],
+            *[
+                {"as_of": TODAY, "symbol": name, "signal": "technical", "value": price}
+                for name, price in PRICES.items()
+            ],
         ),
         "candidates": rows("candidates", {"as_of": TODAY, "symbol": "DDD", "priority": "trending"}),
         "corporate_actions": rows("corporate_actions"),

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from core.inputs import Gated, GateConfig, judge
+from core.inputs import GateConfig, Gated, judge
 from tests.core.inputs.example import (
     TODAY,
     YESTERDAY,
@@ -27,7 +27,7 @@ def from_table(**tables: pl.DataFrame) -> Gated:
 
 
 def excluded(gated: Gated, symbol: str = "DDD") -> str | None:
-    return gated.candidates.filter(SYMBOL == symbol)["excluded"].item()
+    return gated.candidates.filter(symbol=symbol)["excluded"].item()
 
 
 def test_all_assets_are_candidates() -> None:
@@ -80,7 +80,11 @@ def test_a_candidate_with_a_bad_last_price_is_excluded(close: float | None) -> N
 
 
 def test_a_candidate_with_a_stale_price_is_excluded() -> None:
-    prices = frames()["prices"].filter(~DDD_TODAY).with_columns(as_of=pl.when(SYMBOL == "DDD").then(day(6)).otherwise("as_of"))
+    prices = (
+        frames()["prices"]
+        .filter(~DDD_TODAY)
+        .with_columns(as_of=pl.when(SYMBOL == "DDD").then(day(6)).otherwise("as_of"))
+    )
     assert excluded(judged(prices=prices)) == "last price of 2026-03-04 is 6 days old, limit 5"
 
 

@@ -7,7 +7,13 @@ from core.schemas import Findings, Severity
 def warnings(count: int, severity: Severity = Severity.WARN) -> pl.DataFrame:
     rows = pl.DataFrame({"symbol": [f"S{number:02d}" for number in range(count)]}, schema={"symbol": pl.String})
     return found(
-        rows, severity, "odd", frame="prices", row=pl.col("symbol"), message=sentence("{} is odd.", "symbol"), remedy="Look."
+        rows,
+        severity,
+        "odd",
+        frame="prices",
+        row=pl.col("symbol"),
+        message=sentence("{} is odd.", "symbol"),
+        remedy="Look.",
     )
 
 

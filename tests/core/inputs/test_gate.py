@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import ConfigurationError
-from core.inputs import Gated, GateConfig, judge
+from core.inputs import GateConfig, Gated, judge
 from core.models import Inputs
 from core.schemas import Findings, Severity
 from tests.core.inputs.example import TODAY, added, changed, dropped, example, frames, judged, told
@@ -23,11 +23,16 @@ def test_good_inputs_pass_without_a_finding() -> None:
 
 
 def test_net_asset_value_is_positions_and_cash() -> None:
-    assert judged().nav.select("portfolio_id", "nav", "cash").rows() == [("GROWTH", 3000.0, 1000.0), ("INCOME", 1000.0, 500.0)]
+    assert judged().nav.select("portfolio_id", "nav", "cash").rows() == [
+        ("GROWTH", 3000.0, 1000.0),
+        ("INCOME", 1000.0, 500.0),
+    ]
 
 
 def test_holdings_carry_close_bucket_and_tradable() -> None:
-    holdings = judged().holdings.select("portfolio_id", "symbol", "quantity", "close", "price_as_of", "bucket", "tradable")
+    holdings = judged().holdings.select(
+        "portfolio_id", "symbol", "quantity", "close", "price_as_of", "bucket", "tradable"
+    )
     assert holdings.rows() == [
         ("GROWTH", "AAA", 100.0, 10.0, TODAY, "Energy", True),
         ("GROWTH", "BBB", 50.0, 20.0, TODAY, "Utilities", True),
@@ -82,7 +87,9 @@ def test_a_required_table_that_was_not_read_stops_the_batch(table: str) -> None:
 
 
 def test_optional_tables_may_be_left_out() -> None:
-    given_frames = {name: frame for name, frame in frames().items() if name not in ("candidates", "corporate_actions", "overrides")}
+    given_frames = {
+        name: frame for name, frame in frames().items() if name not in ("candidates", "corporate_actions", "overrides")
+    }
     assert judge(Inputs(TODAY, given_frames, example().last_prices), GateConfig(), "assets").findings.is_empty()
 
 
@@ -120,8 +127,10 @@ def test_a_portfolio_is_valued_bitwise_alike_alone_and_in_a_batch() -> None:
     symbols = [f"S{number:03d}" for number in range(200)]
     ids = [f"P{number:02d}" for number in range(30)]
     names = pl.DataFrame({"symbol": symbols}).with_row_index("place")
-    holdings = pl.DataFrame({"portfolio_id": ids}).join(names, how="cross").with_columns(
-        as_of=pl.lit(TODAY), quantity=pl.col("place") * 1.1 - 7.3
+    holdings = (
+        pl.DataFrame({"portfolio_id": ids})
+        .join(names, how="cross")
+        .with_columns(as_of=pl.lit(TODAY), quantity=pl.col("place") * 1.1 - 7.3)
     )
     tables = {
         "portfolios": pl.DataFrame({"portfolio_id": ids, "name": "x", "base_currency": "USD", "active": True}),
@@ -131,7 +140,10 @@ def test_a_portfolio_is_valued_bitwise_alike_alone_and_in_a_batch() -> None:
         "prices": names.select("symbol", as_of=pl.lit(TODAY), close=0.1 + pl.col("place") / 3),
         "signals": frames()["signals"].clear(),
     }
-    alone = {name: rows.filter(PORTFOLIO == "P07") if "portfolio_id" in rows.columns else rows for name, rows in tables.items()}
+    alone = {
+        name: rows.filter(PORTFOLIO == "P07") if "portfolio_id" in rows.columns else rows
+        for name, rows in tables.items()
+    }
     batch = judge(Inputs(TODAY, tables, example().last_prices), GateConfig(), "assets")
     single = judge(Inputs(TODAY, alone, example().last_prices), GateConfig(), "assets")
     assert single.nav.equals(batch.nav.filter(PORTFOLIO == "P07"))
@@ -170,7 +182,13 @@ def damaged(table: str, row: int, column: str, bad: object) -> dict[str, pl.Data
 
 def is_consistent(gated: Gated) -> bool:
     """Whether what passed is what the promises of `Gated` allow."""
-    numbers = [gated.holdings["close"], gated.holdings["quantity"], gated.nav["nav"], gated.latest["close"], gated.signals["value"]]
+    numbers = [
+        gated.holdings["close"],
+        gated.holdings["quantity"],
+        gated.nav["nav"],
+        gated.latest["close"],
+        gated.signals["value"],
+    ]
     kept = set(gated.portfolios["portfolio_id"])
     return (
         all(column.is_finite().all() and column.null_count() == 0 for column in numbers)

@@ -87,7 +87,10 @@ class TestJumps:
     def test_a_jump_against_the_row_before_stops_where_no_run_held_the_name(self) -> None:
         gated = judged(**changed("prices", AAA_TODAY, close=5.0))
         assert told(gated) >= {("stop_portfolio", "price_jump", "GROWTH", "AAA")}
-        assert "close 5.0 of 2026-03-10 is -50.0 % away from 10.0 in the price row of 2026-03-09" in only(gated, "price_jump")["message"]
+        assert (
+            "close 5.0 of 2026-03-10 is -50.0 % away from 10.0 in the price row of 2026-03-09"
+            in only(gated, "price_jump")["message"]
+        )
 
     def test_exactly_the_limit_is_no_jump(self) -> None:
         config = GateConfig(max_jump=0.5)
@@ -111,7 +114,9 @@ class TestJumps:
 
     def test_a_corporate_action_explains_it(self) -> None:
         prices = changed("prices", AAA_TODAY, close=1.0)
-        gated = judged(last_prices(("GROWTH", "AAA", day(2), 10.0)), **prices, **added("corporate_actions", split("AAA", 10.0)))
+        gated = judged(
+            last_prices(("GROWTH", "AAA", day(2), 10.0)), **prices, **added("corporate_actions", split("AAA", 10.0))
+        )
         assert gated.findings.is_empty()
         assert gated.holdings["close"][0] == 1.0
         assert gated.holdings["quantity"][0] == 100.0
@@ -160,7 +165,7 @@ class TestNames:
             last_prices(("GROWTH", "OLD", day(2), 21.0)),
             **changed("positions", SYMBOL == "AAA", symbol="OLD"),
             **changed("prices", AAA_YESTERDAY, symbol="OLD", close=20.0),
-            **{"signals": changed("signals", SYMBOL == "AAA", symbol="OLD", as_of=YESTERDAY)["signals"]},
+            signals=changed("signals", SYMBOL == "AAA", symbol="OLD", as_of=YESTERDAY)["signals"],
             **added("corporate_actions", split("OLD", 2.0, new_symbol="AAA")),
         )
         assert told(gated) == {("warn", "renamed", "GROWTH", "AAA")}
@@ -193,7 +198,9 @@ def test_many_stale_names_of_a_portfolio_are_one_finding() -> None:
     names = [f"S{number:02d}" for number in range(30)]
     gated = judged(
         assets=rows("assets", *[{"symbol": name, "tradable": True} for name in [*names, "AAA", "BBB", "CCC"]]),
-        positions=rows("positions", *[{"portfolio_id": "INCOME", "as_of": TODAY, "symbol": s, "quantity": 1.0} for s in names]),
+        positions=rows(
+            "positions", *[{"portfolio_id": "INCOME", "as_of": TODAY, "symbol": s, "quantity": 1.0} for s in names]
+        ),
     )
     assert only(gated, "no_price")["portfolio_id"] == "INCOME"
     assert only(gated, "no_price")["value"] == "30"

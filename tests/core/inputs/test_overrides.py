@@ -50,7 +50,9 @@ def test_a_price_replaces_one_that_is_missing_stale_or_bad() -> None:
 @pytest.mark.parametrize("value", ["0", "-5", "nan", "inf", "ten", "", None, "1,5"])
 def test_a_price_that_is_no_positive_number_stops(value: str | None) -> None:
     assert findings(override("AAA", "price", value)) == {("stop_batch", "override_value", None, "AAA")}
-    assert findings(override("AAA", "price", value, "GROWTH")) == {("stop_portfolio", "override_value", "GROWTH", "AAA")}
+    assert findings(override("AAA", "price", value, "GROWTH")) == {
+        ("stop_portfolio", "override_value", "GROWTH", "AAA")
+    }
 
 
 def test_a_new_name_must_be_an_asset() -> None:

@@ -7,7 +7,7 @@ SYMBOL = pl.col("symbol")
 
 
 def history(gated: Gated, symbol: str = "DDD") -> list[tuple[float | None, bool]]:
-    return gated.history.filter(SYMBOL == symbol).select("close", "jump").rows()
+    return gated.history.filter(symbol=symbol).select("close", "jump").rows()
 
 
 def test_history_is_sorted_by_symbol_and_date() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from core.inputs import Gated, GateConfig, judge
+from core.inputs import GateConfig, Gated, judge
 from core.models import Inputs
 from core.schemas import Severity
 from tests.core.inputs.example import last_prices, rows, split

@@ -8,7 +8,7 @@ SYMBOL = pl.col("symbol")
 
 
 def value_of(gated: Gated, symbol: str) -> list[float]:
-    return gated.signals.filter(SYMBOL == symbol)["value"].to_list()
+    return gated.signals.filter(symbol=symbol)["value"].to_list()
 
 
 def test_the_latest_row_of_each_symbol_counts() -> None:

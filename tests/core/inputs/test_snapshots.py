@@ -48,7 +48,9 @@ def test_rows_of_an_unknown_portfolio_are_told() -> None:
 
 def test_a_portfolio_called_all_stops_the_batch() -> None:
     everyone = {"portfolio_id": "all", "name": "All", "base_currency": "USD", "active": True}
-    gated = judged(**added("portfolios", everyone), **added("cash", {"portfolio_id": "all", "as_of": TODAY, "amount": 1.0}))
+    gated = judged(
+        **added("portfolios", everyone), **added("cash", {"portfolio_id": "all", "as_of": TODAY, "amount": 1.0})
+    )
     assert told(gated) == {("stop_batch", "reserved_portfolio", None, None)}
 
 

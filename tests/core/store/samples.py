@@ -38,7 +38,7 @@ def inputs(portfolio: str = "core", symbol: str = "AAA") -> dict[str, pl.DataFra
 def target_rows(portfolio: str, as_of: dt.date, weights: dict[str, float]) -> pl.DataFrame:
     """Targets of the given weights, each at a price of 100, and the cash row."""
     names = [_target(portfolio, as_of, symbol, weight, 100.0) for symbol, weight in weights.items()]
-    cash = _target(portfolio, as_of, "$CASH", 1 - sum(weights.values()), None) | {"is_cash": True, "bucket": None}
+    cash = _target(portfolio, as_of, "$CASH", 1 - sum(weights.values()), 1.0) | {"is_cash": True, "bucket": None}
     return rows(Targets, *names, cash).sort("symbol")
 
 

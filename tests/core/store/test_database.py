@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import StoreError
-from core.store import engine_from_url
+from core.store import engine_from_url, is_outage
 from core.store.database import reading, writing
 
 INSERT = sa.text("INSERT INTO portfolios VALUES ('core', 'Core', 'USD', TRUE)")
@@ -49,7 +49,7 @@ def test_an_error_does_not_repeat_a_password_of_the_query_string(tmp_path: Path)
 
 
 def test_reading_cannot_write(engine: Engine) -> None:
-    with pytest.raises(StoreError, match="read-?only"), reading(engine) as connection:
+    with pytest.raises(StoreError, match=r"read-?only"), reading(engine) as connection:
         connection.execute(INSERT)
 
 
@@ -85,3 +85,17 @@ def test_nobody_changes_what_is_being_read(engine: Engine) -> None:
             other.commit()
         assert connection.scalar(COUNT) == 0
     other.close()
+
+
+def test_a_busy_or_absent_database_is_an_outage(tmp_path: Path) -> None:
+    engine = engine_from_url(f"sqlite:///{tmp_path}/gone/x.db")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(StoreError) as away, reading(engine) as connection:
+        connection.execute(COUNT)
+    assert is_outage(away.value)
+
+
+def test_what_is_wrong_with_the_content_is_no_outage(engine: Engine) -> None:
+    with pytest.raises(StoreError) as refused, writing(engine, "test") as connection:
+        connection.execute(sa.text("INSERT INTO portfolios (portfolio_id) VALUES (NULL)"))
+    assert not is_outage(refused.value)

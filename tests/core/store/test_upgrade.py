@@ -27,6 +27,22 @@ def test_the_migrated_keys_are_the_declared_ones(engine: Engine) -> None:
         assert found.get_pk_constraint(name)["constrained_columns"] == [column.name for column in table.primary_key]
 
 
+def test_the_migrated_index_of_published_runs_is_the_declared_one(engine: Engine) -> None:
+    (index,) = tables.runs.indexes
+    (found,) = [row for row in sa.inspect(engine).get_indexes("runs") if row["name"] == index.name]
+    option = f"{engine.dialect.name}_where"
+    words = [
+        str(where).replace("::text", "").strip("()") for where in (found["dialect_options"][option], _where(index))
+    ]
+    assert words[0] == words[1]
+
+
+def _where(index: sa.Index) -> object:
+    where = {str(index.dialect_options[name]["where"]) for name in ("sqlite", "postgresql")}
+    assert len(where) == 1
+    return where.pop()
+
+
 def test_the_view_has_the_declared_columns(engine: Engine) -> None:
     columns = [column["name"] for column in sa.inspect(engine).get_columns("current_targets")]
     assert columns == tables.current_targets.c.keys()

@@ -1,0 +1,36 @@
+import datetime as dt
+
+import pytest
+
+from core import store
+from deployments.demo_market import demo_market
+from tasks.settings import settings
+
+AS_OF = dt.date(2026, 11, 20)
+PORTFOLIOS = ("balanced", "concentrated", "newcomer")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_server():
+    """One Prefect server of its own for all tests of flows."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def market():
+    return demo_market(AS_OF)
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch, market):
+    """A database of its own with the demo market, which the environment names."""
+    monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / "targets"))
+    engine = store.engine_from_url(settings().database_url)
+    store.init(engine)
+    store.load_frames(engine, market)
+    return engine

@@ -1,0 +1,180 @@
+"""The flow on Prefect's test harness, on the demo market: what it publishes, and what it shows."""
+
+import datetime as dt
+import json
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.logging.handlers import APILogHandler
+from prefect.states import State
+
+from core import batch, store
+from flows.daily_rebalance import daily_rebalance
+from flows.occasion import BatchRefusedError
+from tasks.settings import named_policy, settings
+from tests.flows.conftest import AS_OF, PORTFOLIOS
+
+
+def run(**parameters) -> State:
+    return daily_rebalance(**{"as_of": AS_OF, **parameters}, return_state=True)
+
+
+def artifacts(state: State) -> dict[str, object]:
+    """The artifacts of a flow run, by key; tables as rows, Markdown as text."""
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=wanted)
+    return {a.key: json.loads(a.data) if a.type == "table" else a.data for a in found}
+
+
+def test_every_portfolio_is_published_as_parquet_and_sql(database):
+    state = run()
+    assert state.is_completed()
+    assert state.message == "2026-11-20: 3 published"
+    from_sql = store.read_current(database, AS_OF)
+    assert from_sql.equals(store.read_targets(database, settings().targets, AS_OF))
+    assert sorted(from_sql["portfolio_id"].unique()) == list(PORTFOLIOS)
+
+
+def test_the_flow_and_the_engine_give_equal_targets(database):
+    dry = batch.rebalance(
+        database,
+        settings().targets,
+        batch.Occasion(named_policy("aggressive"), AS_OF, "engine", dt.datetime.now(dt.UTC)),
+        clock=lambda: dt.datetime.now(dt.UTC),
+        dry_run=True,
+    )
+    flow = run(policy="aggressive", dry_run=True).result()
+    assert flow.targets.equals(dry.targets)
+    assert flow.actions.equals(dry.actions)
+
+
+def test_the_artifacts_tell_the_run(database):
+    shown = artifacts(run())
+    assert shown["rebalance-summary"].startswith("# Rebalance of Friday, 2026-11-20")
+    assert "| balanced | published | 9 | 3 | 2 |" in shown["rebalance-summary"]
+    for kind in ("targets", "enforcement-actions", "buckets"):
+        assert {f"{kind}-{portfolio_id}" for portfolio_id in PORTFOLIOS} <= shown.keys()
+    rows = shown["enforcement-actions-balanced"]
+    stored = store.run_rows(database, "actions", current_run(database, "balanced"))
+    assert len(rows) == stored.height
+    (bucket,) = [row for row in shown["buckets-concentrated"] if row["bucket"] == "Industrials"]
+    assert (bucket["gross"], bucket["limit of gross"], bucket["used"]) == ("35.00 %", "35.00 %", "100.00 %")
+
+
+def current_run(database, portfolio_id):
+    runs = store.read_runs(database, AS_OF, portfolio_id)
+    return runs.filter(status="published")["run_id"].item()
+
+
+def test_a_second_run_writes_nothing_and_says_so(database):
+    run()
+    before = store.read_runs(database)
+    again = run()
+    assert again.message == "2026-11-20: 3 unchanged"
+    assert store.read_runs(database).equals(before)
+
+
+def test_another_policy_supersedes_and_the_first_comes_back(database):
+    run()
+    first = current_run(database, "balanced")
+    run(policy="aggressive")
+    assert current_run(database, "balanced") != first
+    assert run().message == "2026-11-20: 3 restored"
+    assert current_run(database, "balanced") == first
+
+
+def test_a_dry_run_publishes_nothing_but_artifacts(database):
+    state = run(dry_run=True)
+    assert store.read_runs(database).is_empty()
+    assert not settings().targets.exists()
+    assert "Dry run: nothing was published" in artifacts(state)["rebalance-summary"]
+
+
+def test_a_refused_portfolio_fails_the_batch_by_name_and_the_others_are_published(database):
+    with database.begin() as connection:
+        connection.execute(sa.text("DELETE FROM cash WHERE portfolio_id = 'balanced'"))
+    state = run()
+    assert state.is_failed()
+    assert "1 of 3 portfolios refused (balanced)" in state.message
+    assert "has no cash row of 2026-11-20" in state.message
+    runs = store.read_runs(database, AS_OF)
+    assert dict(runs.select("portfolio_id", "status").iter_rows()) == {
+        "balanced": "refused",
+        "concentrated": "published",
+        "newcomer": "published",
+    }
+    assert store.run_rows(database, "targets", runs.filter(status="refused")["run_id"].item()).is_empty()
+    assert "## Refused" in artifacts(state)["rebalance-summary"]
+    with pytest.raises(BatchRefusedError, match="balanced"):
+        state.result()
+
+
+def test_what_stops_the_batch_refuses_every_portfolio(database):
+    with database.begin() as connection:
+        connection.execute(sa.text("DELETE FROM signals"))
+    state = run()
+    assert "3 of 3 portfolios refused" in state.message
+    assert store.read_current(database).is_empty()
+    assert store.read_runs(database)["status"].to_list() == ["refused"] * 3
+
+
+def test_only_the_portfolios_asked_for_are_run(database):
+    run(portfolios=["newcomer"])
+    assert store.read_current(database)["portfolio_id"].unique().to_list() == ["newcomer"]
+
+
+def test_a_portfolio_that_nobody_knows_fails_with_the_known_ones(database):
+    state = run(portfolios=["newcomr"])
+    assert state.is_failed()
+    assert "newcomer" in state.message
+    assert store.read_runs(database).is_empty()
+
+
+def test_a_policy_that_nobody_knows_fails_with_the_nearest(database):
+    state = run(policy="conservativ")
+    assert state.is_failed()
+    assert "Did you mean 'conservative'?" in state.message
+
+
+def test_a_database_without_tables_fails_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path / 'empty.db'}")
+    state = run()
+    assert "run `evenkeel init`" in state.message
+
+
+def test_above_twenty_portfolios_one_table_of_each_kind_serves_all(database, market):
+    ids = [f"p{i:02}" for i in range(21)]
+    store.load_frames(
+        database,
+        {
+            "portfolios": pl.DataFrame({"portfolio_id": ids, "name": ids, "base_currency": "USD", "active": True}),
+            "cash": pl.DataFrame({"portfolio_id": ids, "as_of": AS_OF, "amount": 1e6}),
+        },
+    )
+    shown = artifacts(run())
+    assert shown.keys() == {"rebalance-summary", "targets", "enforcement-actions", "buckets"}
+    assert len(shown["enforcement-actions"]) == 500
+
+
+def test_domain_logs_stand_on_the_run_page(database):
+    state = run(dry_run=True)
+    APILogHandler().flush()
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        told = [log.message for log in client.read_logs(log_filter=wanted)]
+    assert [line for line in told if line.startswith("Step ")] == [
+        "Step 1/5: universe",
+        "Step 2/5: scoring",
+        "Step 3/5: buckets",
+        "Step 4/5: selection",
+        "Step 5/5: targets",
+    ]
