@@ -31,7 +31,8 @@ SENTENCES: dict[str, str] = {
     "unmet min_buckets_represented": "{before:.0f} of at least {limit:.0f} buckets represented: {detail}",
     "shortfall target_total_allocation": "{before:.2%} allocated of {limit:.2%} wanted, the rest is cash: {detail}",
 }
-"""How each verb and rule speaks. Constraints need no entry: what they do is rendered by `WEIGHT_CHANGE` and `UNPLACED`."""
+"""How each verb and rule speaks. Constraints need no entry: what they do is rendered by `WEIGHT_CHANGE` and
+`UNPLACED`."""
 
 
 def action_rows(

@@ -1,7 +1,8 @@
 """A batch from the database to its records, without Prefect: what the flow's tasks call around the engine.
 
-`rebalance` is a whole batch. `read` takes one snapshot of the inputs, `judged` lets the data gate judge them and computes the signals, and once the engine has planned, `records` makes one record per portfolio, published or refused, with its
-identity. Publishing is the store's: `core.store.publish`.
+`rebalance` is a whole batch. `read` takes one snapshot of the inputs, `judged` lets the data gate judge them and
+computes the signals, and once the engine has planned, `records` makes one record per portfolio, published or refused,
+with its identity. Publishing is the store's: `core.store.publish`.
 """
 
 import datetime as dt
@@ -13,15 +14,16 @@ from typing import Any
 import polars as pl
 from sqlalchemy.engine import Engine
 
-from core import __version__, store
+from core import store
 from core.engine import Plan, considered_universe, decided
 from core.inputs import Gated, judge, judge_coverage, signal_values, table_names
 from core.models import Inputs
 from core.policy import Policy
 from core.results.identity import inputs_hashes, run_id
-from core.schemas import Actions, Breaches, BucketStatisticsRows, Severity, Targets, empty
 from core.results.summary import BatchReport, Outcome
+from core.schemas import Actions, Breaches, BucketStatisticsRows, Severity, Targets, empty
 from core.store import Published, RunRecord
+from core.version import __version__
 
 OUTPUTS = {
     "targets": Targets,
@@ -47,8 +49,8 @@ class Occasion:
 class Judged:
     """Inputs that the data gate has judged, with the signals computed from them.
 
-    `findings`: schema `Findings`, those of the gate, of the signals and of their coverage. `signal_values`: symbol, signal, value.
-    `inputs_hashes`: the hash of the input rows of each requested portfolio.
+    `findings`: schema `Findings`, those of the gate, of the signals and of their coverage. `signal_values`: symbol,
+    signal, value. `inputs_hashes`: the hash of the input rows of each requested portfolio.
     """
 
     gated: Gated = field(repr=False)
@@ -154,16 +156,14 @@ def refusal(findings: pl.DataFrame, breaches: pl.DataFrame) -> str | None:
 def breach_sentence(breach: dict[str, Any]) -> str:
     """One breach as a sentence."""
     scope = f" of {breach['scope']}" if breach["scope"] else ""
-    return f"{breach['constraint']}{scope} is {breach['level']:.6g}, limit {breach['limit']:.6g}, off by {breach['excess']:.3g}."
+    level, limit, excess = breach["level"], breach["limit"], breach["excess"]
+    return f"{breach['constraint']}{scope} is {level:.6g}, limit {limit:.6g}, off by {excess:.3g}."
 
 
 def outcome(record: RunRecord, published: Published | None = None) -> Outcome:
     """What became of a record; without publishing it, what would."""
-    if published is not None:
-        kind = "refused" if record.refused else published.outcome
-    else:
-        kind = "refused" if record.refused else "planned"
-    return Outcome(record.portfolio_id, kind, record.refusal)
+    done = "planned" if published is None else published.outcome
+    return Outcome(record.portfolio_id, "refused" if record.refused else done, record.refusal)
 
 
 def report(

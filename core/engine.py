@@ -1,8 +1,8 @@
 """The engine: the chain of a rebalance, in order, without Prefect.
 
 Each step is a function of frames, used by the tasks of the flow and by `decided` alike: `considered_universe`,
-`scored_names`, `within_buckets`, `selected_names`, `sized_names`, `constrained_weights`, `verified`, `plan_of`. `decided`
-runs all but the first and makes a `Plan`; nothing here has a side effect but a numbered line in the log.
+`scored_names`, `within_buckets`, `selected_names`, `sized_names`, `constrained_weights`, `verified`, `plan_of`.
+`decided` runs all but the first and makes a `Plan`; nothing here has a side effect but a numbered line in the log.
 """
 
 import logging
@@ -29,12 +29,13 @@ from core.schemas import KEYS, RUN_KEYS, Actions, empty
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True)
 class Plan:
     """What would be published for the runs of a batch; a run with breaches must not be.
 
-    `rows`: every name considered, with its decision and weights. The other frames have the schemas `Targets`, `Actions`,
-    `Breaches` and `BucketStatisticsRows`.
+    `rows`: every name considered, with its decision and weights. The other frames have the schemas `Targets`,
+    `Actions`, `Breaches` and `BucketStatisticsRows`.
     """
 
     rows: pl.DataFrame
@@ -62,7 +63,8 @@ def planned(scores: Step, nav: pl.DataFrame, policy: Policy) -> Plan:
 
 
 def plan_of(steps: Sequence[Step], found: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Plan:
-    """Step targets: the rows of the last step as what a desk trades, with the actions of all steps and the breaches found."""
+    """Step targets: the rows of the last step as what a desk trades, with the actions of all steps and the breaches
+    found."""
     announce("targets", policy.limits)
     rows, actions = steps[-1].rows, numbered(step.actions for step in steps)
     target_rows = targets(rows, nav, actions)

@@ -1,8 +1,9 @@
 """The policy: the one frozen document that configures a run.
 
 `load_policy` reads it from YAML and refuses what it does not know, naming the nearest key that it does.
-`Policy.constraint_set` joins the constraints of the document with those that its limits imply (`implied_constraints`), the
-tighter holding where two limit one thing, so that there is one list of everything that limits weights.
+`Policy.constraint_set` joins the constraints of the document with those that its limits imply
+(`implied_constraints`), the tighter holding where two limit one thing, so that there is one list of everything that
+limits weights.
 """
 
 import hashlib
@@ -114,9 +115,9 @@ class Scoring:
     """What a score is made of."""
 
     __pydantic_config__ = FORBID
-    signals: Annotated[
-        tuple[Annotated[SignalConfig, Field(discriminator="kind")], ...], Field(min_length=1)
-    ] = DEFAULT_SIGNALS
+    signals: Annotated[tuple[Annotated[SignalConfig, Field(discriminator="kind")], ...], Field(min_length=1)] = (
+        DEFAULT_SIGNALS
+    )
 
     def __post_init__(self) -> None:
         names = [signal.name for signal in self.signals]
@@ -148,7 +149,8 @@ class Policy(BaseModel):
         return self
 
     def constraint_set(self) -> ConstraintSet:
-        """All constraints of a run, those of the document and those that its limits imply, in the order of the chain."""
+        """All constraints of a run, those of the document and those that its limits imply, in the order of the
+        chain."""
         return ConstraintSet(joined(self.constraints, self.limits))
 
     @property
@@ -186,8 +188,13 @@ class Policy(BaseModel):
 
     @property
     def history_days(self) -> int:
-        """How many calendar days of prices and signals a run reads: enough for the longest window, holidays included."""
-        ages = (self.data_gate.max_price_age_days, self.data_gate.max_signal_age_days, self.data_gate.max_candidates_age_days)
+        """How many calendar days of prices and signals a run reads: enough for the longest window, holidays
+        included."""
+        ages = (
+            self.data_gate.max_price_age_days,
+            self.data_gate.max_signal_age_days,
+            self.data_gate.max_candidates_age_days,
+        )
         return max(ages) + 14 + required_observations(self.all_signals) * 3 // 2
 
     @property
@@ -258,8 +265,11 @@ def _tightened(constraint: WeightConstraint, implied: Sequence[WeightConstraint]
                 return replace(constraint, max_exposure=min(constraint.max_exposure, other.max_exposure))
             case MaxPositionConstraint(), MaxPositionConstraint():
                 return replace(constraint, max_weight=min(constraint.max_weight, other.max_weight))
-            case MaxBucketWeightConstraint(max_weight=float() | int() as listed), MaxBucketWeightConstraint():
-                return replace(constraint, max_weight=min(listed, other.max_weight))
+            case (
+                MaxBucketWeightConstraint(max_weight=float() | int() as listed),
+                MaxBucketWeightConstraint(max_weight=float() | int() as implied_limit),
+            ):
+                return replace(constraint, max_weight=min(listed, implied_limit))
     return constraint
 
 

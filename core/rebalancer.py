@@ -1,4 +1,5 @@
-"""The engine as objects, for notebooks, tests and small scripts: one portfolio, lists of assets in, lists of targets out.
+"""The engine as objects, for notebooks, tests and small scripts: one portfolio, lists of assets in, lists of targets
+out.
 
 `CoreRebalancerEngine` runs the very steps of `core.engine`; its parts, `ScoringService` and `SelectionService` beside
 `UniverseBuilder` and `BucketLimitsEnforcer`, do one step each.
@@ -39,8 +40,8 @@ SignalValues = Mapping[str, Mapping[str, float]]
 class RebalancingPlan:
     """What a rebalance would do, and why. `unmet` and `breaches` are empty where every limit is met.
 
-    `actions` and `breaches` are frames of the schemas `Actions` and `Breaches`; `enforcement_actions` are the sentences of the
-    actions, one to one.
+    `actions` and `breaches` are frames of the schemas `Actions` and `Breaches`; `enforcement_actions` are the
+    sentences of the actions, one to one.
     """
 
     as_of: dt.date
@@ -137,8 +138,8 @@ class CoreRebalancerEngine:
     ) -> RebalancingPlan:
         """Plan the rebalance of one portfolio; nothing is published and no input is changed.
 
-        `current_positions`: symbol -> signed weight. `scored_assets` given: universe and scoring are skipped; a held name
-        that is not among them has no score and is fixed. Otherwise `candidates` and `signal_values` are scored.
+        `current_positions`: symbol -> signed weight. `scored_assets` given: universe and scoring are skipped; a held
+        name that is not among them has no score and is fixed. Otherwise `candidates` and `signal_values` are scored.
         """
         policy = Policy(
             name="plan",
@@ -230,8 +231,8 @@ def _with_held(
 def _previous_weight(asset_score: AssetScore) -> float:
     if asset_score.previous_allocation is None:
         raise InputError(
-            f"asset {asset_score.asset} has priority PORTFOLIO but no current weight: give it in current_positions or as "
-            "previous_allocation, or give the asset another priority."
+            f"asset {asset_score.asset} has priority PORTFOLIO but no current weight: give it in current_positions or "
+            "as previous_allocation, or give the asset another priority."
         )
     return asset_score.previous_allocation
 
@@ -280,11 +281,16 @@ def _still_held(targets: Sequence[RebalancingTarget]) -> list[AssetScore]:
 
 
 def _unmet(actions: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """The requirements that could not be met, for example {"min_buckets": {"required": 3, "reached": 1, "reason": ...}}."""
+    """The requirements that could not be met, for example {"min_buckets": {"required": 3, "reached": 1, "reason":
+    ...}}."""
     names = {"min_buckets_represented": "min_buckets", "target_total_allocation": "target_total_allocation"}
     short = actions.filter(pl.col("verb").is_in(["unmet", "shortfall"]))
     return {
-        names[row["rule"]]: {"required": _plain(row["limit"]), "reached": _plain(row["before"]), "reason": row["detail"]}
+        names[row["rule"]]: {
+            "required": _plain(row["limit"]),
+            "reached": _plain(row["before"]),
+            "reason": row["detail"],
+        }
         for row in short.iter_rows(named=True)
     }
 

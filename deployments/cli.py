@@ -1,7 +1,7 @@
 """The command line: `evenkeel`.
 
-Commands that run no flow do not import Prefect. An error is one clear paragraph and a non-zero exit status; `--debug` adds
-the traceback. Exit status: 0 done, 1 an error, 3 a portfolio was refused (the others were published).
+Commands that run no flow do not import Prefect. An error is one clear paragraph and a non-zero exit status; `--debug`
+adds the traceback. Exit status: 0 done, 1 an error, 3 a portfolio was refused (the others were published).
 """
 
 import datetime as dt
@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 from cyclopts import App, Parameter
@@ -18,10 +18,12 @@ from rich.markdown import Markdown
 from rich.table import Table
 from sqlalchemy.engine import Engine, make_url
 
-from core import __version__, store
+from core import store
 from core.errors import EvenkeelError, StoreError
+from core.limits import RebalancingLimits
 from core.results.document import document, to_json
-from core.results.summary import BatchReport, Row, summary, target_table
+from core.results.summary import BatchReport, Outcome, Row, summary, target_table
+from core.version import __version__
 from tasks.settings import named_policy, settings
 
 REFUSED = 3
@@ -159,15 +161,11 @@ def _run_flow(policy: str, as_of: dt.date | None, portfolios: list[str] | None, 
     """Run the flow in this process, and return its report, also where it refused portfolios."""
     for name, default in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, default)
-    from flows.daily_rebalance import daily_rebalance
-    from flows.occasion import BatchRefusedError
+    from flows.daily_rebalance import rebalanced
 
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
-    try:
-        return daily_rebalance(policy=policy, as_of=as_of, portfolios=portfolios, dry_run=dry_run)
-    except BatchRefusedError as refusal:
-        return refusal.report
+    return rebalanced(policy=policy, as_of=as_of, portfolios=portfolios, dry_run=dry_run)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -178,21 +176,20 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def _documents(report: BatchReport, policy: str) -> dict[str, object]:
+def _documents(report: BatchReport, policy: str) -> dict[str, Any]:
     """The JSON output of each portfolio that was not refused, and the reasons of those that were."""
     limits = named_policy(policy).limits
-    refused = {outcome.portfolio_id: {"refused": outcome.reason} for outcome in report.refused}
-    return refused | {
-        outcome.portfolio_id: document(
-            *(
-                frame.filter(portfolio_id=outcome.portfolio_id)
-                for frame in (report.targets, report.actions, report.bucket_statistics)
-            ),
-            limits,
-        )
-        for outcome in report.outcomes
-        if outcome not in report.refused
+    return {
+        told.portfolio_id: {"refused": told.reason} if told in report.refused else _document(report, told, limits)
+        for told in report.outcomes
     }
+
+
+def _document(report: BatchReport, told: Outcome, limits: RebalancingLimits) -> dict[str, Any]:
+    own = pl.col("portfolio_id") == told.portfolio_id
+    frames = (report.targets, report.actions, report.bucket_statistics)
+    targets, actions, statistics = (frame.filter(own) for frame in frames)
+    return document(targets, actions, statistics, limits)
 
 
 def _database() -> Engine:

@@ -5,8 +5,9 @@ database of its own, and lists what was refused and why. The folder holds `asset
 `snapshots.parquet` (as_of, symbol, close, low_52w, high_52w, price_earnings, a row being what was known on the morning
 of as_of), and may hold `corporate_actions.csv` (effective, symbol, factor).
 
-`Market.of` reads them, with two signals: the position in the 52-week range and the earnings yield. `Desk` does by hand what
-a desk does every morning: it reports the positions, and writes off by override what has lost its price for good.
+`Market.of` reads them, with two signals: the position in the 52-week range and the earnings yield. `Desk` does by
+hand what a desk does every morning: it reports the positions, and writes off by override what has lost its price for
+good.
 """
 
 import datetime as dt
@@ -193,13 +194,9 @@ def _turnover(report: BatchReport) -> float:
 
 def through_flow(policy: str, as_of: dt.date) -> BatchReport:
     """Run one day as the schedule would."""
-    from flows.daily_rebalance import daily_rebalance
-    from flows.occasion import BatchRefusedError
+    from flows.daily_rebalance import rebalanced
 
-    try:
-        return daily_rebalance(policy=policy, as_of=as_of, portfolios=[policy])
-    except BatchRefusedError as refusal:
-        return refusal.report
+    return rebalanced(policy=policy, as_of=as_of, portfolios=[policy])
 
 
 def main(folder: Path) -> None:
@@ -213,7 +210,11 @@ def main(folder: Path) -> None:
     days = []
     for day in replayed(database, Market.of(folder), policy_names(), through_flow):
         days.append(day)
-        told = f"refused: {day.outcome.reason}" if day.outcome.reason else f"{day.outcome.outcome}, turnover {day.turnover:.2%}"
+        told = (
+            f"refused: {day.outcome.reason}"
+            if day.outcome.reason
+            else f"{day.outcome.outcome}, turnover {day.turnover:.2%}"
+        )
         print(f"{day.as_of}  {day.portfolio_id:<16}{told}", flush=True)
     for policy in policy_names():
         mine = [day for day in days if day.portfolio_id == policy]

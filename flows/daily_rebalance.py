@@ -1,12 +1,13 @@
 """The daily rebalance: from yesterday's positions and today's signals to today's published targets."""
 
 from datetime import date
+from typing import Any, cast
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from core.results.summary import BatchReport
-from flows.occasion import occasion_of, verdict
+from flows.occasion import BatchRefusedError, occasion_of, verdict
 from tasks.decide import build_universe, constrain, enforce_buckets, make_targets, score, select, size, verify
 from tasks.load import judge_inputs, load_inputs, read_policy
 from tasks.publish import plan_only, publish, report
@@ -44,5 +45,10 @@ def daily_rebalance(
     return verdict(report(plan, judged, occasion, outcomes, dry_run))
 
 
-if __name__ == "__main__":
-    daily_rebalance()
+def rebalanced(**parameters: Any) -> BatchReport:
+    """Run the flow in this process, and return its report, also where it refused portfolios."""
+    state: State[BatchReport] = daily_rebalance(**parameters, return_state=True)
+    try:
+        return cast("BatchReport", state.result())
+    except BatchRefusedError as refusal:
+        return refusal.report

@@ -1,7 +1,8 @@
 """Artifacts: what a run shows in the Prefect UI. The record that lasts is in SQL; anyone with the UI can delete these.
 
-Up to `FEW` portfolios, each has its own tables of targets, enforcement actions and buckets, under keys that stay the same
-from day to day; above, one table of each kind serves all. No table is longer than `ROWS`, and a cut one says where the rest is.
+Up to `FEW` portfolios, each has its own tables of targets, enforcement actions and buckets, under keys that stay the
+same from day to day; above, one table of each kind serves all. No table is longer than `ROWS`, and a cut one says
+where the rest is.
 """
 
 import hashlib
@@ -53,7 +54,8 @@ def _description(title: str, count: int, report: BatchReport) -> str:
 
 
 def slug(portfolio_id: str) -> str:
-    """An id as part of an artifact key: lowercase letters, digits and dashes; told apart by a hash where that loses some."""
+    """An id as part of an artifact key: lowercase letters, digits and dashes; told apart by a hash where that loses
+    some."""
     plain = re.sub("[^a-z0-9]+", "-", portfolio_id.lower()).strip("-")
     if plain == portfolio_id:
         return plain

@@ -21,7 +21,7 @@ def read_policy(name: str) -> Policy:
 
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
-def load_inputs(policy: Policy, as_of: date, portfolios: Sequence[str]) -> Inputs:
+def load_inputs(policy: Policy, as_of: date, portfolios: Sequence[str] | None) -> Inputs:
     """Read positions and everything else that the batch needs, in one snapshot of the database."""
     database = store.engine_from_url(settings().database_url)
     store.require_current(database)

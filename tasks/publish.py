@@ -32,9 +32,7 @@ def plan_only(plan: Plan, judged: Judged, occasion: Occasion) -> list[Outcome]:
 
 
 @task(cache_policy=NO_CACHE)
-def report(
-    plan: Plan, judged: Judged, occasion: Occasion, outcomes: list[Outcome], dry_run: bool
-) -> BatchReport:
+def report(plan: Plan, judged: Judged, occasion: Occasion, outcomes: list[Outcome], dry_run: bool) -> BatchReport:
     """Create the artifacts: the summary, and tables of enforcement actions, targets and buckets."""
     told = batch.report(plan, judged, occasion, outcomes, dry_run=dry_run)
     create_artifacts(told)

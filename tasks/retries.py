@@ -15,6 +15,6 @@ def on_outage(_task: Task[Any, Any], _task_run: TaskRun, state: State[Any]) -> b
     """Whether a failed task may be tried again."""
     try:
         state.result()
-    except Exception as error:  # noqa: BLE001 - whatever it was is judged here, and stays the task's state
+    except Exception as error:
         return is_outage(error)
     return False

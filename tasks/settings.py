@@ -41,5 +41,7 @@ def named_policy(name: str) -> Policy:
     if path.suffix in (".yaml", ".yml"):
         return load_policy(path)
     if name not in policy_names():
-        raise ConfigurationError(f"policy {name!r} is not in {settings().policies}; {nearest_hint(name, policy_names())}")
+        raise ConfigurationError(
+            f"policy {name!r} is not in {settings().policies}; {nearest_hint(name, policy_names())}"
+        )
     return load_policy(settings().policies / f"{name}.yaml")

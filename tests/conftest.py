@@ -1,4 +1,5 @@
-"""Settings that Prefect reads when it is first imported: no telemetry, and a test server without what no test looks at."""
+"""Settings that Prefect reads when it is first imported: no telemetry, and a test server without what no test looks
+at."""
 
 import os
 

@@ -31,8 +31,8 @@ class WeightConstraint(ABC):
     rest. Other columns are nobody's business, whatever their names.
 
     A null weight stays null and takes no part: it is no name, also where names are counted. Errors are
-    `InvalidWeightsError`, and name rows: a column missing or of another type, a null group key or bucket, a weight that
-    is NaN, infinite or beyond 1e100.
+    `InvalidWeightsError`, and name rows: a column missing or of another type, a null group key, symbol or bucket, a
+    weight that is NaN, infinite or beyond 1e100.
     """
 
     kind: str

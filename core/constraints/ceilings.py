@@ -17,10 +17,8 @@ from math import inf
 import polars as pl
 
 from core.constraints.filling import scales
-from core.constraints.panel import BUCKET, GROUP, WEIGHT
+from core.constraints.panel import BUCKET, GROUP, ROUNDING, WEIGHT
 from core.limits import TOLERANCE
-
-ROUNDING = 1e-12  # an excess of a sum up to this size is rounding; acting on it would only add noise
 
 BucketLimit = float | Mapping[str, float]
 """One limit for every bucket, or a limit for each bucket that is named; the others are unlimited."""
@@ -49,13 +47,8 @@ class Ceilings:
 
     def filled(self, rows: pl.LazyFrame, fixed: pl.Expr) -> pl.LazyFrame:
         """Rows of a panel with the books filled; weights that may not move are null, and are what `fixed` yields."""
-        # A filling decides on what it has computed, so it runs on collected rows, inside the plan.
-        return rows.map_batches(
-            lambda collected: self._filled(collected, fixed),
-            predicate_pushdown=False,
-            projection_pushdown=False,
-            slice_pushdown=False,
-        )
+        # A filling decides on what it has computed, so it cannot stay a plan.
+        return self._filled(rows.collect(engine="in-memory"), fixed).lazy()
 
     def _filled(self, rows: pl.DataFrame, fixed: pl.Expr) -> pl.DataFrame:
         names, ceiling = rows.select(GROUP, WEIGHT), self._cap()
@@ -85,16 +78,16 @@ class Ceilings:
         names = (
             rows.with_columns(room=(limit - taken.over(keys)).clip(lower_bound=0.0))
             .filter(_is_name & pl.col("room").is_not_null())
-            .select(*keys, size=_weight.abs(), ceiling=self._cap(), total="room")
+            .select(*keys, "room", size=_weight.abs(), ceiling=self._cap())
         )
-        meets = pl.col("size").sum() <= pl.col("total").first() + ROUNDING
+        room = pl.col("room").first()
+        meets = pl.col("size").sum() <= room + ROUNDING
         least = names.group_by(keys, maintain_order=True).agg(least=pl.when(meets).then(1.0).otherwise(0.0))
-        found = least.join(scales(names, keys), on=keys).select(*keys, scale=pl.max_horizontal("scale", "least"))
+        found = scales(names, keys, room).join(least, on=keys).select(*keys, scale=pl.max_horizontal("scale", "least"))
         return rows.select(keys).join(found, on=keys, how="left", maintain_order="left")["scale"]
 
 
 def _book_scales(rows: pl.DataFrame, side: int, ceiling: pl.Expr) -> pl.DataFrame:
     """Per group, the scale at which one book places what it holds: 1 where nobody in it is above a ceiling."""
     size = side * _weight
-    book = rows.filter(size > TOLERANCE).select(GROUP, size=size, ceiling=ceiling)
-    return scales(book.with_columns(total=pl.col("size").sum().over(GROUP)), [GROUP])
+    return scales(rows.filter(size > TOLERANCE).select(GROUP, size=size, ceiling=ceiling), [GROUP])

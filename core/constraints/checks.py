@@ -36,14 +36,12 @@ def is_text(weights: pl.DataFrame, column: str) -> bool:
     return column in weights.columns and isinstance(weights[column].dtype, (*TEXT, pl.Null))
 
 
-def require_no_nulls(weights: pl.DataFrame, by: Sequence[str], needs: Sequence[str]) -> None:
-    """Every row says which group it is in, and has what a constraint needs."""
-    for column in (*by, *needs):
-        missing = weights[column].is_null()
-        if missing.any():
-            raise InvalidWeightsError(
-                f"{column} is null in {_rows(weights, by, missing)}. Give every row a {column}, or remove the row."
-            )
+def require_no_nulls(weights: pl.DataFrame, by: Sequence[str], columns: Sequence[str]) -> None:
+    """Every row says what it is: its group, its symbol, and what a constraint needs."""
+    for column in columns:
+        if weights[column].null_count():
+            missing = _rows(weights, by, weights[column].is_null())
+            raise InvalidWeightsError(f"{column} is null in {missing}. Give every row a {column}, or remove the row.")
 
 
 def require_finite(weights: pl.DataFrame, by: Sequence[str]) -> None:

@@ -7,8 +7,7 @@ import polars as pl
 from pydantic import ConfigDict
 
 from core.constraints.base import WeightConstraint, group_level
-from core.constraints.ceilings import ROUNDING
-from core.constraints.panel import GROUP, ROW, SYMBOL, WEIGHT
+from core.constraints.panel import GROUP, ROUNDING, ROW, SYMBOL, WEIGHT
 from core.limits import require_positive
 
 _weight = pl.col(WEIGHT)

@@ -20,48 +20,49 @@ import polars as pl
 
 STRETCH = 1.25  # a range of scales, end by start: few names reach their ceiling in it, few books end beyond it
 
-_size, _ceiling, _total = pl.col("size"), pl.col("ceiling"), pl.col("total")
-_lowest, _scale = pl.col("lowest"), pl.col("scale")
-_settled = _scale <= _lowest * STRETCH
-_full_before, _full_within = _ceiling <= _lowest * _size, _ceiling <= _lowest * STRETCH * _size
+_size, _ceiling, _ratio = pl.col("size"), pl.col("ceiling"), pl.col("ratio")
+_lowest, _scale, _total, _full, _free = (pl.col(name) for name in ("lowest", "scale", "total", "full", "free"))
+_highest = _lowest * STRETCH
 
 
-def scales(book: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+def scales(book: pl.DataFrame, keys: Sequence[str], total: pl.Expr = _size.sum()) -> pl.DataFrame:  # noqa: B008
     """The scale s of every book, as a frame of the keys and `scale`; large or infinite where everybody is full.
 
-    `book` has one row per name: the keys of its book, size > 0, ceiling > 0 (infinite: none), and total ≥ 0, the same
-    in all rows of a book.
+    `book` has one row per name: the keys of its book, size > 0 and ceiling > 0 (infinite: none). `total` ≥ 0 is an
+    aggregate over the names of a book; left out, a book places what it has, at a scale of exactly 1 where nobody is
+    above a ceiling.
     """
-    members = book.with_columns(lowest=(_total.first() / _size.sum()).over(keys))
-    bounds = _best_bounds(members, keys)
-    found = [bounds.filter(_settled)]
-    while not (higher := bounds.filter(~_settled).select(*keys, lowest="scale")).is_empty():
-        members = members.drop("lowest").join(higher, on=keys, maintain_order="left")
-        bounds = _best_bounds(members, keys)
-        found.append(bounds.filter(_settled))
+    members = book.with_columns(ratio=_ceiling / _size, lowest=(total / _size.sum()).over(keys))
+    bounds = _best_bounds(members, keys, total)
+    found = [bounds.filter(_scale <= _highest)]
+    while not (beyond := bounds.filter(_scale > _highest).select(*keys, lowest="scale")).is_empty():
+        members = members.drop("lowest").join(beyond, on=keys, maintain_order="left")
+        bounds = _best_bounds(members, keys, total)
+        found.append(bounds.filter(_scale <= _highest))
     return pl.concat(found).select(*keys, "scale")
 
 
-def _best_bounds(members: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """The best of the bounds that the names of one range give, one row per book: keys, lowest, scale."""
+def _best_bounds(members: pl.DataFrame, keys: Sequence[str], total: pl.Expr) -> pl.DataFrame:
+    """The best of the bounds that the names of one range of scales give, one row per book: keys, lowest, scale."""
     books = members.group_by(keys, maintain_order=True).agg(
         _lowest.first(),
-        _total.first(),
-        binding=(_ceiling < _lowest * _size).any(),
-        full=pl.when(_full_before).then(_ceiling).sum(),
-        free=pl.when(~_full_within).then(_size).sum(),
+        total=total,
+        full=pl.when(_ratio <= _lowest).then(_ceiling).sum(),
+        free=pl.when(_ratio > _highest).then(_size).sum(),
+        binding=_ratio.min() < _lowest.first(),
     )
-    order = _ceiling / _size
-    head = pl.col("full").first() + _ceiling.sort_by(order).cum_sum().shift(1, fill_value=0.0)
-    tail = pl.col("free").first() + _size.sort_by(order).cum_sum(reverse=True)
+    head = _full.first() + _ceiling.sort_by(_ratio).cum_sum().shift(1, fill_value=0.0)
+    tail = _free.first() + _size.sort_by(_ratio).cum_sum(reverse=True)
     within = (
-        members.filter(~_full_before & _full_within)
-        .select(*keys, "size", "ceiling")
-        .join(books, on=keys, maintain_order="left")
+        members.lazy()
+        .filter((_ratio > _lowest) & (_ratio <= _highest))
+        .select(*keys, "size", "ceiling", "ratio")
+        .join(books.lazy(), on=keys, maintain_order="left")
         .group_by(keys, maintain_order=True)
         .agg(best=((_total.first() - head) / tail).max(), filled=_ceiling.sum())
     )
-    left = _total - pl.col("full") - pl.col("filled").fill_null(0.0)
-    last = pl.when(pl.col("free") > 0).then(left / pl.col("free"))
+    left = _total - _full - pl.col("filled").fill_null(0.0)
+    last = pl.when(_free > 0).then(left / _free)
     bound = pl.when("binding").then(pl.max_horizontal("best", last).fill_null(inf)).otherwise(_lowest)
-    return books.join(within, on=keys, how="left", maintain_order="left").select(*keys, "lowest", scale=bound)
+    bounds = books.lazy().join(within, on=keys, how="left", maintain_order="left")
+    return bounds.select(*keys, "lowest", scale=bound).collect(engine="in-memory")

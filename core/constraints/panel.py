@@ -9,6 +9,7 @@ user's keys.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -18,6 +19,7 @@ from core.constraints.checks import anonymous, is_text, require_columns, require
 GROUP, SYMBOL, WEIGHT, FROZEN, BUCKET, ROW = "group", "symbol", "weight", "frozen", "bucket", "row"
 
 PIECE_ROWS = 1_000_000  # large enough to be worth a task of its own, small enough to keep all cores busy
+ROUNDING = 1e-12  # an excess of a sum up to this size is rounding; acting on it would only add noise
 
 Step = Callable[[pl.LazyFrame, pl.Expr], pl.LazyFrame]
 """From rows whose WEIGHT may move, and the expression of the weights that may not, to rows with another WEIGHT."""
@@ -36,12 +38,12 @@ class Panel:
     def of(cls, weights: pl.DataFrame, by: str | Sequence[str], needs: Iterable[str] = ()) -> "Panel":
         """Check weights and lay them out; `needs` are columns beyond the keys, symbol and weight that must be there.
 
-        Raises `InvalidWeightsError`: a column is missing or of a type that cannot be meant; a group key, or a needed
-        column, is null; a weight is NaN, infinite or beyond 1e100.
+        Raises `InvalidWeightsError`: a column is missing or of a type that cannot be meant; a group key, a symbol or a
+        needed column is null; a weight is NaN, infinite or beyond 1e100.
         """
         keys, needed = (by,) if isinstance(by, str) else tuple(by), tuple(needs)
         require_columns(weights, keys, needed)
-        require_no_nulls(weights, keys, needed)
+        require_no_nulls(weights, keys, (*keys, SYMBOL, *needed))
         require_finite(weights, keys)
         group, order = _grouped(anonymous(weights, keys))
         own = weights.select(_own_columns(weights)).rechunk()
@@ -50,9 +52,12 @@ class Panel:
 
     def adjusted(self, step: Step, *columns: str) -> pl.DataFrame:
         """Run a step over all groups: WEIGHT, frozen names included, and other columns of weights that it added."""
-        frozen = FROZEN in self.rows.columns
-        plans = [_adjusted_piece(piece.lazy(), step, frozen, columns) for piece in self._pieces()]
-        return pl.concat(pl.collect_all(plans, engine="in-memory"))
+
+        def adjusted_piece(piece: pl.DataFrame) -> pl.DataFrame:
+            return _adjusted(piece.lazy(), step, columns).collect(engine="in-memory")
+
+        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+            return pl.concat(pool.map(adjusted_piece, self._pieces()))
 
     def restored(self, weight: pl.Series) -> pl.DataFrame:
         """The user's frame with other weights, in its own order."""
@@ -77,9 +82,9 @@ class Panel:
         return [self.rows[start:end] for start, end in zip(starts, [*starts[1:], height], strict=True)]
 
 
-def _adjusted_piece(rows: pl.LazyFrame, step: Step, frozen: bool, columns: tuple[str, ...]) -> pl.LazyFrame:
+def _adjusted(rows: pl.LazyFrame, step: Step, columns: Sequence[str]) -> pl.LazyFrame:
     """Frozen weights leave WEIGHT as nulls, which take no part, and come back into every column of weights."""
-    if not frozen:
+    if FROZEN not in rows.collect_schema():
         return step(rows, pl.lit(0.0)).select(WEIGHT, *columns)
     weight, fixed = pl.col(WEIGHT), pl.col("fixed")
     split = rows.with_columns(weight=pl.when(~pl.col(FROZEN)).then(weight), fixed=pl.when(FROZEN).then(weight))

@@ -90,8 +90,9 @@ def _within_allocation_limit(rows: pl.DataFrame, limit: float) -> tuple[pl.DataF
 class BucketEnforcementResult:
     """What enforcement made of a list of assets.
 
-    `actions` are the typed rows, `enforcement_actions` their sentences, one to one; `violations_fixed` has one entry per
-    bucket and rule; `unmet` names the requirements that could not be met, with what is required, reached, and why.
+    `actions` are the typed rows, `enforcement_actions` their sentences, one to one; `violations_fixed` has one entry
+    per bucket and rule; `unmet` names the requirements that could not be met, with what is required, reached, and
+    why.
     """
 
     selected_assets: list[AssetScore]
@@ -195,7 +196,9 @@ def statistics_summary(statistics: Mapping[str, BucketStatistics]) -> dict[str, 
 
 def violations_fixed(actions: pl.DataFrame) -> list[str]:
     """One sentence per bucket and rule that was enforced."""
-    counted = actions.filter(pl.col("bucket").is_not_null()).group_by("bucket", "rule", "verb", maintain_order=True).len()
+    counted = (
+        actions.filter(pl.col("bucket").is_not_null()).group_by("bucket", "rule", "verb", maintain_order=True).len()
+    )
     return [_violation(*row) for row in counted.sort("bucket", "rule").iter_rows()]
 
 
@@ -204,9 +207,7 @@ def _violation(bucket: str, rule: str, verb: str, count: int) -> str:
     return f"bucket {bucket}, {rule}: {names if verb == 'reject' else 'weights scaled to the limit'}"
 
 
-def _chosen(
-    scored_assets: Sequence[AssetScore], rows: pl.DataFrame
-) -> tuple[list[AssetScore], list[AssetScore]]:
+def _chosen(scored_assets: Sequence[AssetScore], rows: pl.DataFrame) -> tuple[list[AssetScore], list[AssetScore]]:
     """The given assets split into selected, with scaled weights and rejected, both in slot order."""
     given = {asset_score.asset: asset_score for asset_score in scored_assets}
     ordered = in_slot_order(rows)
@@ -215,5 +216,3 @@ def _chosen(
         for symbol, weight in ordered.filter(ALIVE).select("symbol", "proposed_weight").iter_rows()
     ]
     return selected, [given[symbol] for symbol in ordered.filter(~ALIVE)["symbol"]]
-
-

@@ -4,14 +4,14 @@ The manager only looks; `bucket_limits_enforcer` decides. Bucket weights are gro
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, isinf, isnan
 from typing import Any
 
 from core.errors import InputError
 from core.limits import TOLERANCE, BucketLimitsConfig
 from core.models import AssetScore, BucketAllocation, BucketStatistics
-from core.schemas import UNKNOWN_BUCKET, AssetPriority
+from core.schemas import UNKNOWN_BUCKET
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,11 @@ class BucketManager:
 
     def get_bucket_assets(self, bucket_name: str) -> list[str]:
         """The assets that count in a bucket; empty for a bucket that does not exist."""
-        return [asset for asset in dict.fromkeys(self._buckets.get(bucket_name, ())) if self._bucket_of[asset] == bucket_name]
+        return [
+            asset
+            for asset in dict.fromkeys(self._buckets.get(bucket_name, ()))
+            if self._bucket_of[asset] == bucket_name
+        ]
 
     def get_all_buckets(self) -> list[str]:
         """All buckets that were given, in their order."""
@@ -66,7 +70,8 @@ class BucketManager:
     def calculate_bucket_statistics(self, asset_scores: Sequence[AssetScore]) -> dict[str, BucketStatistics]:
         """Count, gross weight and scores of each bucket; a missing weight counts 0."""
         return {
-            bucket: _statistics(bucket, members) for bucket, members in self.group_assets_by_bucket(asset_scores).items()
+            bucket: _statistics(bucket, members)
+            for bucket, members in self.group_assets_by_bucket(asset_scores).items()
         }
 
     def get_bucket_allocation_status(
@@ -168,26 +173,17 @@ def _statistics(bucket: str, members: Sequence[AssetScore]) -> BucketStatistics:
 
 def _bucket_violations(
     statistics: Mapping[str, BucketStatistics], limits: BucketLimitsConfig
-) -> list[tuple[str, str]]:
-    judged = []
+) -> Iterator[tuple[str, str]]:
+    """Each violation of a bucket with what would mend it."""
+    most, largest = limits.max_positions_per_bucket, limits.max_allocation_per_bucket
     for bucket, found in statistics.items():
-        surplus = found.asset_count - limits.max_positions_per_bucket
+        surplus, gross = found.asset_count - most, found.total_allocation
         if surplus > 0:
-            judged.append(
-                (
-                    f"bucket {bucket} has {found.asset_count} positions, limit {limits.max_positions_per_bucket}",
-                    f"remove {surplus} of the lowest-scored positions of {bucket}",
-                )
-            )
-        if found.total_allocation > limits.max_allocation_per_bucket + TOLERANCE:
-            judged.append(
-                (
-                    f"bucket {bucket} has {found.total_allocation:.2%} allocated, "
-                    f"limit {limits.max_allocation_per_bucket:.2%}",
-                    f"scale the positions of {bucket} by {limits.max_allocation_per_bucket / found.total_allocation:.4f}",
-                )
-            )
-    return judged
+            mend = f"remove {surplus} of the lowest-scored positions of {bucket}"
+            yield f"bucket {bucket} has {found.asset_count} positions, limit {most}", mend
+        if gross > largest + TOLERANCE:
+            mend = f"scale the positions of {bucket} by {largest / gross:.4f}"
+            yield f"bucket {bucket} has {gross:.2%} allocated, limit {largest:.2%}", mend
 
 
 def _representation_violations(represented: Sequence[str], limits: BucketLimitsConfig) -> list[tuple[str, str]]:

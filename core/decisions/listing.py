@@ -21,9 +21,9 @@ def as_rows(
 ) -> pl.DataFrame:
     """One row per asset; schema `Decided`, nothing rejected yet.
 
-    Held are the assets of `current_weights`, or without it those of priority PORTFOLIO, at their own weights. An asset
-    without a score (None or NaN) has a null score; a held one is then fixed. By its own weight an asset is considered on the
-    side it is held on; otherwise long.
+    Held are the assets of `current_weights`, or without it those of priority PORTFOLIO, at their own weights. An
+    asset without a score (None or NaN) has a null score; a held one is then fixed. By its own weight an asset is
+    considered on the side it is held on; otherwise long.
     """
     own = current_weights is None
     held = _own_weights(asset_scores) if current_weights is None else current_weights

@@ -1,7 +1,7 @@
 """The order in which names take slots, the same everywhere: fixed first, then incumbents, then by score, then by name.
 
-An incumbent is a held name considered on the side it is held on; a name that would change its sign competes as a new one.
-A name is `alive` while no rule has rejected it.
+An incumbent is a held name considered on the side it is held on; a name that would change its sign competes as a new
+one. A name is `alive` while no rule has rejected it.
 """
 
 import polars as pl

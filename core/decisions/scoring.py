@@ -1,8 +1,8 @@
 """Scoring: the signals of a name, made comparable and combined into one score.
 
-`scored` normalises each signal over the universe of its run (`_comparable`), combines what is present as
-`Σ weight · signal / Σ weight` (`_combined`), gives held names their bonus, and says in words what went in. With `two_sided`
-the better half of the names is considered long and the other half short, with mirrored scores, `1 - score`.
+`scored` normalises each signal over the universe of its run (`_comparable`), combines what is present as `Σ weight ·
+signal / Σ weight` (`_combined`), gives held names their bonus, and says in words what went in. With `two_sided` the
+better half of the names is considered long and the other half short, with mirrored scores, `1 - score`.
 """
 
 from collections.abc import Sequence

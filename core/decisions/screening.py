@@ -1,7 +1,7 @@
 """Screening: which names may compete for slots at all, judged one by one.
 
-`screened` rejects in this order: candidates that the data gate excludes, that are not tradable, that have no score or not
-the number that sizing reads; then every name below its threshold, `min_score_threshold` for incumbents and
+`screened` rejects in this order: candidates that the data gate excludes, that are not tradable, that have no score or
+not the number that sizing reads; then every name below its threshold, `min_score_threshold` for incumbents and
 `min_score_new_position` for new ones. What is rejected here takes no slot later. Fixed names are never rejected.
 """
 
@@ -18,8 +18,8 @@ STEP = "screening"
 def screened(rows: pl.DataFrame, limits: RebalancingLimits, sizing_input: str | None = None) -> Step:
     """Scored rows with `fixed` and `rejected_by` decided; schema `Decided`.
 
-    `sizing_input` is the column that the sizing reads (a proposed weight, a volatility): without it, a held name is fixed
-    and a new one rejected, as without a score.
+    `sizing_input` is the column that the sizing reads (a proposed weight, a volatility): without it, a held name is
+    fixed and a new one rejected, as without a score.
     """
     no_input = pl.col(sizing_input).is_null() if sizing_input else pl.lit(False)
     rows = rows.with_columns(
@@ -33,12 +33,22 @@ def screened(rows: pl.DataFrame, limits: RebalancingLimits, sizing_input: str | 
         ("not_tradable", ~pl.col("tradable"), None, None, None),
         ("no_score", score.is_null(), None, None, None),
         (f"no_{sizing_input}", no_input, None, None, None),
-        ("min_score_threshold", INCUMBENT & (score < limits.min_score_threshold), score, limits.min_score_threshold, None),
-        ("min_score_new_position", NEW & (score < limits.min_score_new_position), score, limits.min_score_new_position, None),
+        (
+            "min_score_threshold",
+            INCUMBENT & (score < limits.min_score_threshold),
+            score,
+            limits.min_score_threshold,
+            None,
+        ),
+        (
+            "min_score_new_position",
+            NEW & (score < limits.min_score_new_position),
+            score,
+            limits.min_score_new_position,
+            None,
+        ),
     ):
-        rows, taken = reject(
-            rows, condition & ~pl.col("fixed"), STEP, rule, level=level, limit=limit, detail=detail
-        )
+        rows, taken = reject(rows, condition & ~pl.col("fixed"), STEP, rule, level=level, limit=limit, detail=detail)
         actions.append(taken)
     return Step(rows, numbered(actions))
 

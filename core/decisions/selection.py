@@ -1,19 +1,19 @@
 """Selection: the names to hold, the best choice that all count limits allow.
 
-Among all choices within the limits, the best one has, in this order: the most buckets represented, up to the minimum; the
-most incumbents kept; their highest total score; the most new names; their highest total score; ties by name.
+Among all choices within the limits, the best one has, in this order: the most buckets represented, up to the minimum;
+the most incumbents kept; their highest total score; the most new names; their highest total score; ties by name.
 
-`chosen` finds it in two rounds of one rule, `_queue`: the best names fill a number of slots, some of which are reserved
-for the best names of buckets that would not be represented otherwise, their anchors. That is exact: the limits left (names
-per bucket, which enforcement has applied, and names in total) form a laminar matroid, in which taking the best first is
-optimal, and an anchor costs exactly the last of the names that are none.
+`chosen` finds it in two rounds of one rule, `_queue`: the best names fill a number of slots, some of which are
+reserved for the best names of buckets that would not be represented otherwise, their anchors. That is exact: the
+limits left (names per bucket, which enforcement has applied, and names in total) form a laminar matroid, in which
+taking the best first is optimal, and an anchor costs exactly the last of the names that are none.
 
-1. `_held_slots` counts what fixed names leave, how many buckets incumbents can represent, and how many slots must go to new
-   names of buckets without an incumbent; `_queue` puts the incumbents in line.
+1. `_held_slots` counts what fixed names leave, how many buckets incumbents can represent, and how many slots must go
+   to new names of buckets without an incumbent; `_queue` puts the incumbents in line.
 2. `_new_slots` counts what is left; `_queue` puts the new names in line.
 
-Where held names are protected (`allow_bucket_overflow`, or no forced closures), no incumbent gives way to representation.
-`chosen_per_side` is the choice of a long-short book instead: the best n of each side.
+Where held names are protected (`allow_bucket_overflow`, or no forced closures), no incumbent gives way to
+representation. `chosen_per_side` is the choice of a long-short book instead: the best n of each side.
 """
 
 from functools import partial

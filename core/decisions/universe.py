@@ -78,7 +78,9 @@ class UniverseBuilder:
         `current_positions` maps symbols to signed weights; a weight of at most 1e-9 in size is not held.
         """
         held = held_weights(current_positions)
-        priorities = candidates if isinstance(candidates, Mapping) else dict.fromkeys(candidates, AssetPriority.FALLBACK)
+        priorities = (
+            candidates if isinstance(candidates, Mapping) else dict.fromkeys(candidates, AssetPriority.FALLBACK)
+        )
         symbols = sorted(held.keys() | priorities.keys())
         barred = set(not_tradable)
         columns = {

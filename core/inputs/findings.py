@@ -11,7 +11,7 @@ import polars as pl
 from core.schemas import ALL_PORTFOLIOS, Findings, Severity, empty
 
 MOST_SHOWN = 20  # more findings of one kind than this become one
-COLUMNS = Findings.column_names()
+NONE = empty(Findings)
 KIND = ("severity", "portfolio_id", "code", "frame", "column")
 
 
@@ -49,7 +49,8 @@ def found(
     `portfolio_id` and `symbol` are taken from the rows that have them; a finding that stops the batch is about no one
     portfolio, nor is one about `all`.
     """
-    types = Findings.create_empty().schema
+    if rows.is_empty():
+        return NONE
     level = severity if isinstance(severity, pl.Expr) else pl.lit(severity.value)
     own = {key: pl.col(key) if key in rows.columns else None for key in ("portfolio_id", "symbol")}
     cells: dict[str, object] = {
@@ -63,7 +64,7 @@ def found(
         "message": message,
         "remedy": remedy,
     }
-    findings = rows.select(**{name: _expression(cell).cast(types[name]) for name, cell in cells.items()})
+    findings = rows.select(**{name: _expression(cell).cast(NONE.schema[name]) for name, cell in cells.items()})
     shared = (pl.col("severity") == Severity.STOP_BATCH.value) | (pl.col("portfolio_id") == ALL_PORTFOLIOS)
     return findings.with_columns(portfolio_id=pl.when(~shared.fill_null(False)).then("portfolio_id"))
 
@@ -87,16 +88,20 @@ def finding(severity: Severity, code: str, *, frame: str, message: str, remedy: 
 
 def joined(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Findings of several checks as one frame."""
-    return pl.concat([empty(Findings), *parts])
+    return pl.concat([NONE, *parts])
 
 
 def summarised(findings: pl.DataFrame, most: int = MOST_SHOWN) -> pl.DataFrame:
     """Findings in order, the worst first; more than `most` of one kind and portfolio become one that counts them."""
+    if findings.is_empty():
+        return findings
     ordered = findings.unique().sort("severity", "portfolio_id", "code", "frame", "column", "row", "symbol", "message")
     counted = ordered.with_columns(count=pl.len().over(KIND))
     few = counted.filter(pl.col("count") <= most)
     many = counted.filter(pl.col("count") > most).group_by(KIND, maintain_order=True).agg(*_folded(most))
-    return pl.concat([few.select(COLUMNS), many.select(COLUMNS)]).sort("severity", "portfolio_id", maintain_order=True)
+    return pl.concat([few.select(NONE.columns), many.select(NONE.columns)]).sort(
+        "severity", "portfolio_id", maintain_order=True
+    )
 
 
 def _folded(most: int) -> list[pl.Expr]:

@@ -160,8 +160,10 @@ def _ruled(tables: Mapping[str, Checked], actions: pl.DataFrame) -> Rulings:
 
 def _other_dates(raw: Inputs) -> pl.DataFrame:
     """The days of other snapshots, where the store read any, for the message about a missing one."""
-    cash = checked("cash", INPUTS["cash"], raw.frames.get("cash"), pl.col("as_of") != raw.as_of)
-    return cash.rows.select("portfolio_id", "as_of")
+    none = empty(INPUTS["cash"]).select("portfolio_id", "as_of")
+    cash = raw.frames.get("cash", none)
+    readable = all(cash.schema.get(name) == kind for name, kind in none.schema.items())
+    return cash.select(none.columns).filter(pl.col("as_of") != raw.as_of) if readable else none
 
 
 def _reserved_symbols(assets: Checked) -> pl.DataFrame:

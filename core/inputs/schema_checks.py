@@ -72,7 +72,7 @@ def _structure(table: str, schema: type[dy.Schema], rows: pl.DataFrame | None) -
         "missing_column",
         frame=table,
         column=pl.col("name"),
-        message=sentence(f"{table} has no column {{}}; it has {', '.join(rows.columns) or 'none'}.", "name"),
+        message=sentence("{} has no column {}; it has {}.", pl.lit(table), "name", pl.lit(", ".join(rows.columns))),
         remedy="Add the column to the table, or to the query that stands in for it.",
     )
 
@@ -143,7 +143,7 @@ def _type_finding(table: str, cells: pl.Series, wanted: pl.DataType, bad: pl.Ser
 def _judged(table: str, schema: type[dy.Schema], rows: pl.DataFrame) -> Checked:
     good, failure = schema.filter(rows, cast=True)
     if len(failure) == 0:
-        return Checked(good, _with_flaws(empty(schema), schema), joined([]))
+        return Checked(good, _with_flaws(good.clear(), schema), joined([]))
     rules = [name for name in failure.details().columns if name not in schema.column_names()]
     details = failure.details().with_columns(pl.col(rules) == "invalid")
     bad_key = _any_bad(rules, schema.primary_key())

@@ -31,13 +31,14 @@ def document(
     names = target_rows.filter(~pl.col("is_cash"))
     kept = names.filter(pl.col("action") != TradeAction.CLOSE.value)
     counts = names.group_by("action").len().sort("action")
-    moment = timestamp or dt.datetime.combine(target_rows["as_of"].first() or dt.date.min, dt.time(), dt.UTC)
+    (as_of,) = target_rows["as_of"].unique()
+    moment = timestamp or dt.datetime.combine(as_of, dt.time(), dt.UTC)
     content = {
         "rebalancing_targets": [_target(row) for row in names.iter_rows(named=True)],
         "metadata": {
             "total_targets": names.height,
             "actions_summary": dict(counts.iter_rows()),
-            "total_target_allocation": _rounded(kept["target_weight"].abs().sum(), "total_target_allocation"),
+            "total_target_allocation": _rounded(float(kept["target_weight"].abs().sum()), "total_target_allocation"),
             "timestamp": moment.isoformat(),
         },
     }

@@ -1,7 +1,7 @@
 """The identity of a run: what it was made from, as a hash.
 
-`content_hash` hashes rows by what they say, whatever their order; `run_id` joins the hashes of date, portfolio, policy, input
-rows and program version. Equal identities mean equal targets.
+`content_hash` hashes rows by what they say, whatever their order; `run_id` joins the hashes of date, portfolio,
+policy, input rows and program version. Equal identities mean equal targets.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from datetime import date
 
 import polars as pl
 
-from core import __version__
 from core.models import Inputs
+from core.version import __version__
 
 OF_PORTFOLIO = ("portfolios", "positions", "cash", "overrides")
 

@@ -1,8 +1,8 @@
 """The summary of a batch in Markdown, for a person with ten seconds, and its tables with every number formatted.
 
-`summary` tells refusals and their remedies first, then what became of each portfolio (`portfolio_lines`), what was enforced
-(`enforced_lines`) and what the data gate says (`finding_lines`). `action_table`, `target_table` and `bucket_table` are rows
-of plain strings for any renderer.
+`summary` tells refusals and their remedies first, then what became of each portfolio (`portfolio_lines`), what was
+enforced (`enforced_lines`) and what the data gate says (`finding_lines`). `action_table`, `target_table` and
+`bucket_table` are rows of plain strings for any renderer.
 """
 
 import datetime as dt
@@ -145,7 +145,9 @@ def action_table(actions: pl.DataFrame) -> list[Row]:
 
 def target_table(target_rows: pl.DataFrame) -> list[Row]:
     """Targets, one row per name and the cash row, largest first."""
-    ordered = target_rows.sort("portfolio_id", "is_cash", pl.col("target_weight").abs(), descending=[False, False, True])
+    ordered = target_rows.sort(
+        "portfolio_id", "is_cash", pl.col("target_weight").abs(), descending=[False, False, True]
+    )
     return [
         {
             "portfolio": row["portfolio_id"],
@@ -223,6 +225,6 @@ def _left_out(report: BatchReport) -> str:
     if cut <= 0:
         return ""
     return (
-        f"Shortened: all {len(report.outcomes)} runs are in the table `runs` where `batch_id = '{report.batch_id}'`, their "
-        "findings in `findings`."
+        f"Shortened: all {len(report.outcomes)} runs are in the table `runs` where `batch_id = '{report.batch_id}'`, "
+        "their findings in `findings`."
     )

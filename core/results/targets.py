@@ -1,7 +1,7 @@
 """Targets: the final weights as what a desk trades.
 
-`targets` gives one row per held or wanted name and one cash row per portfolio; `trade_action` labels each. A held name never
-disappears: it has a row, if only to close it. `bucket_statistics` sums the targets by bucket.
+`targets` gives one row per held or wanted name and one cash row per portfolio; `trade_action` labels each. A held
+name never disappears: it has a row, if only to close it. `bucket_statistics` sums the targets by bucket.
 """
 
 import polars as pl
@@ -17,8 +17,8 @@ HOLD_BAND = 0.05  # a weight within 5 % of the current one, relatively, is label
 def targets(rows: pl.DataFrame, nav: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     """One row per held or wanted name and one cash row per run; schema `Targets`, sorted by run and symbol.
 
-    `rows`: schema `Sized` with `target_weight`. `nav`: portfolio_id, as_of, nav and cash, both in the portfolio's currency.
-    `actions`: all actions of the runs; what rejected or fixed a name becomes the reason of its target.
+    `rows`: schema `Sized` with `target_weight`. `nav`: portfolio_id, as_of, nav and cash, both in the portfolio's
+    currency. `actions`: all actions of the runs; what rejected or fixed a name becomes the reason of its target.
     """
     names = rows.filter(pl.col("held") | (pl.col("target_weight").abs() > TOLERANCE))
     reasons = _reasons(actions, names)
@@ -95,7 +95,9 @@ def bucket_statistics(target_rows: pl.DataFrame, limits: RebalancingLimits) -> p
         max_score=score.max(),
         min_score=score.min(),
         max_positions=pl.lit(limits.max_positions_per_bucket if buckets and limits.enforce_position_limits else None),
-        max_allocation=pl.lit(limits.max_allocation_per_bucket if buckets and limits.enforce_allocation_limits else None),
+        max_allocation=pl.lit(
+            limits.max_allocation_per_bucket if buckets and limits.enforce_allocation_limits else None
+        ),
     )
     ordered = grouped.select(BucketStatisticsRows.column_names()).sort(*RUN_KEYS, "bucket")
     return BucketStatisticsRows.cast(ordered)

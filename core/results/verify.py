@@ -1,9 +1,10 @@
 """The last word: every limit in force, recomputed from the final weights.
 
-`breaches` returns one row per limit that is not met; no rows means that a run may be published. It shares nothing with the
-code that made the weights: each check is a plain aggregation of its own, found by the `kind` of the constraint (`CHECKS`),
-and a constraint without a check is refused. `_count_breaches` adds the counts of the limits, `_integrity_breaches` what must
-hold whatever is configured: finite weights, fixed names unmoved, rejected names at zero.
+`breaches` returns one row per limit that is not met; no rows means that a run may be published. It shares nothing
+with the code that made the weights: each check is a plain aggregation of its own, found by the `kind` of the
+constraint (`CHECKS`), and a constraint without a check is refused. `_count_breaches` adds the counts of the limits,
+`_integrity_breaches` what must hold whatever is configured: finite weights, fixed names unmoved, rejected names at
+zero.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ import polars as pl
 
 from core.errors import ConfigurationError
 from core.limits import TOLERANCE, RebalancingLimits
-from core.schemas import RUN_KEYS, UNKNOWN_BUCKET, Breaches
+from core.schemas import RUN_KEYS, UNKNOWN_BUCKET, Breaches, empty
 
 WEIGHT = pl.col("target_weight")
 POSITIONS = WEIGHT.abs() > TOLERANCE
@@ -26,21 +27,20 @@ def breaches(
 ) -> pl.DataFrame:
     """One row per limit that the `target_weight` of `rows` does not meet; schema `Breaches`.
 
-    `rows`: schema `Sized` with `target_weight`, all names of each run, the rejected ones included. `per_side`: the number of
-    names that a long-short book must have on each side.
+    `rows`: schema `Sized` with `target_weight`, all names of each run, the rejected ones included. `per_side`: the
+    number of names that a long-short book must have on each side.
     """
-    checked = [*_integrity_breaches(rows)]
     finite = rows.with_columns(target_weight=WEIGHT.fill_null(0.0).fill_nan(0.0))
-    for constraint in constraints:
-        checked.append(CHECKS.get(constraint.kind, _no_check)(finite, constraint).with_columns(constraint=pl.lit(constraint.kind)))
-    checked.extend(_count_breaches(finite, limits, per_side))
+    checks = ((constraint.kind, CHECKS.get(constraint.kind, _no_check)) for constraint in constraints)
+    checked = [_named(check(finite, c), kind) for (kind, check), c in zip(checks, constraints, strict=True)]
     columns = Breaches.column_names()
-    found = pl.concat([part.select(columns[:-1]).cast(_TYPES) for part in checked])
+    parts = [*_integrity_breaches(rows), *checked, *_count_breaches(finite, limits, per_side)]
+    found = pl.concat([part.select(pl.col(name).cast(_TYPES[name]) for name in _TYPES) for part in parts])
     excess = found.with_columns(excess=(pl.col("level") - pl.col("limit")).abs())
     return Breaches.cast(excess.select(columns).sort(columns[:4]))
 
 
-_TYPES = {name: dtype for name, dtype in Breaches.create_empty().schema.items() if name != "excess"}
+_TYPES = {name: dtype for name, dtype in empty(Breaches).schema.items() if name != "excess"}
 
 
 def _above(levels: pl.DataFrame, limit: float | pl.Expr, scope: str | None = None) -> pl.DataFrame:
@@ -80,7 +80,11 @@ def _max_bucket_weight(rows: pl.DataFrame, constraint: Any) -> pl.DataFrame:
     if isinstance(constraint.max_weight, int | float):
         return _above(gross, float(constraint.max_weight), "bucket")
     limited = gross.filter(pl.col("bucket").is_in(list(constraint.max_weight)))
-    return _above(limited, pl.col("bucket").replace_strict(dict(constraint.max_weight), default=None, return_dtype=pl.Float64), "bucket")
+    return _above(
+        limited,
+        pl.col("bucket").replace_strict(dict(constraint.max_weight), default=None, return_dtype=pl.Float64),
+        "bucket",
+    )
 
 
 def _no_check(_: pl.DataFrame, constraint: Any) -> pl.DataFrame:

@@ -14,10 +14,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
-from core import __version__
 from core.errors import StoreError
 from core.store.database import reading, writing
 from core.store.tables import metadata
+from core.version import __version__
 
 OPTIONS: dict[str, Any] = {"version_table": "evenkeel_version"}
 

@@ -1,4 +1,4 @@
-"""Water-filling by hand: exact fractions, one book at a time, capping name after name. Shares no code with the project."""
+"""Water-filling by hand: exact fractions, book by book, capping name after name; shares no code with the project."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction

@@ -51,3 +51,9 @@ def test_a_symbol_that_stands_twice_in_a_group_is_refused_by_a_set() -> None:
     weights = weights_of([0.5, 0.25]).with_columns(symbol=pl.lit("A"))
     with pytest.raises(InvalidWeightsError, match=r"more than once in a group: 2 rows: row 0 .*symbol=A"):
         ConstraintSet([long_only]).apply(weights)
+
+
+def test_a_null_symbol_is_an_error_that_names_the_row() -> None:
+    weights = weights_of([0.5]).with_columns(symbol=pl.lit(None, pl.String))
+    with pytest.raises(InvalidWeightsError, match=r"symbol is null in 1 row: row 0 \(end_time=2026-01-02, symbol=None"):
+        long_only.apply(weights)

@@ -64,8 +64,8 @@ def test_long_only_and_market_neutral_contradict_each_other() -> None:
 
 def test_of_two_limits_on_one_thing_the_tighter_holds() -> None:
     weights = weights_of([1.2, 0.6, 0.2])
-    for limits in ((0.5, 1.0), (1.0, 0.5)):
-        chain = ConstraintSet([MaxGrossExposureConstraint(limit) for limit in limits])
+    for pair in ((0.5, 1.0), (1.0, 0.5)):
+        chain = ConstraintSet([MaxGrossExposureConstraint(limit) for limit in pair])
         assert chain.apply(weights).weights["weight"].sum() == pytest.approx(0.5)
 
 
@@ -85,12 +85,9 @@ def test_fillings_in_a_row_agree_with_filling_by_hand_under_all_their_limits(
 ) -> None:
     caps = [each.max_weight for each in chain if isinstance(each, MaxPositionConstraint)]
     maps = [each.max_weight for each in chain if isinstance(each, MaxBucketWeightConstraint)]
-    tightest = {
-        bucket: min(known)
-        for bucket in "xyz"
-        if (known := [limit.get(bucket, 9e9) if isinstance(limit, dict) else limit for limit in maps])
-        and min(known) < 9e9
-    }
+    named = [limit if isinstance(limit, dict) else dict.fromkeys("xyz", limit) for limit in maps]
+    buckets = {bucket for limit in named for bucket in limit}
+    tightest = {bucket: min(limit[bucket] for limit in named if bucket in limit) for bucket in buckets}
     filled = ConstraintSet(chain).apply(weights).weights.with_columns(wanted=weights["weight"])
     for group in filled.partition_by("end_time"):
         frozen = group["frozen"].to_list() if "frozen" in group.columns else [False] * group.height

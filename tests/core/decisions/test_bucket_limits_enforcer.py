@@ -70,7 +70,10 @@ def test_five_held_names_against_a_limit_of_two():
 
 def test_with_overflow_new_names_fill_only_what_is_left_of_the_limit():
     assets = [asset("A1", 0.6, held=True), asset("A2", 0.9), asset("A3", 0.8)]
-    assert symbols(applied(assets, max_positions_per_bucket=2, allow_bucket_overflow=True).selected_assets) == ["A1", "A2"]
+    assert symbols(applied(assets, max_positions_per_bucket=2, allow_bucket_overflow=True).selected_assets) == [
+        "A1",
+        "A2",
+    ]
 
 
 def test_a_new_asset_without_a_score_takes_no_slot():

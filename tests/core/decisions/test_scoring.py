@@ -32,7 +32,9 @@ def test_score_is_the_weighted_mean_of_the_signals():
 
 
 def test_a_missing_signal_drops_out_of_both_sums_and_lowers_confidence():
-    rows = scored(universe(["A", "B"]), as_signal_values({"technical": {"A": 0.5, "B": 0.5}, "fundamental": {"A": 1}}), PLAIN)
+    rows = scored(
+        universe(["A", "B"]), as_signal_values({"technical": {"A": 0.5, "B": 0.5}, "fundamental": {"A": 1}}), PLAIN
+    )
     assert rows["score"].to_list() == pytest.approx([0.7, 0.5])
     assert rows["confidence"].to_list() == [0.8, 0.6]
     assert rows["reason"][1] == "technical 0.5 x 0.6, fundamental missing"

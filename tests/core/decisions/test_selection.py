@@ -219,7 +219,5 @@ def test_choice_is_the_best_of_all_that_the_limits_allow(problem):
         allow_forced_closures=bounds["forced_closures"],
     )
     universe = rows(*(f"{symbol} {score} {'' if state == 'new' else state}" for symbol, score, state in names))
-    enforced = enforce_bucket_limits(
-        universe, config.bucket_limits, protect_held=not config.allow_forced_closures
-    )
+    enforced = enforce_bucket_limits(universe, config.bucket_limits, protect_held=not config.allow_forced_closures)
     assert kept(chosen(enforced.rows, config)) == by_brute_force(names, bounds)

@@ -41,7 +41,9 @@ def test_long_short_gives_both_sides_half_of_the_gross():
 
 
 def test_fixed_names_keep_their_weight_and_the_others_share_the_rest():
-    assert wanted(["A1 .9 fixed", "A2 .6", "A3 .6"], EqualWeight()) == pytest.approx({"A1": 0.05, "A2": 0.225, "A3": 0.225})
+    assert wanted(["A1 .9 fixed", "A2 .6", "A3 .6"], EqualWeight()) == pytest.approx(
+        {"A1": 0.05, "A2": 0.225, "A3": 0.225}
+    )
 
 
 def test_fixed_names_beyond_the_total_leave_nothing():

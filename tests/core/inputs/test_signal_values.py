@@ -62,26 +62,36 @@ class TestFormulas:
         assert of_ddd(signal, [40.0, 40.0, 40.0])[0] is None
 
 
-closes_of_ten = st.lists(st.floats(50.0, 60.0), min_size=10, max_size=10)
+def plain_momentum(closes: list[float], lookback: int, skip: int) -> float:
+    return closes[-1 - skip] / closes[-1 - lookback] - 1
 
 
-@settings(max_examples=25, deadline=None)
-@given(closes_of_ten, st.integers(2, 9), st.data())
-def test_formulas_agree_with_plain_arithmetic(closes: list[float], lookback: int, data: st.DataObject) -> None:
-    skip = data.draw(st.integers(0, lookback - 1))
-    momentum = of_ddd(MomentumSignal(name="m", weight=1.0, lookback=lookback, skip=skip), list(closes))[0]
-    assert momentum == pytest.approx(closes[-1 - skip] / closes[-1 - lookback] - 1, rel=1e-12, abs=1e-15)
-
+def plain_volatility(closes: list[float], lookback: int) -> float:
     returns = [log(after / before) for before, after in zip(closes[-1 - lookback :], closes[-lookback:], strict=False)]
     mean = sum(returns) / lookback
-    variance = sum((one - mean) ** 2 for one in returns) / (lookback - 1)
-    volatility = of_ddd(VolatilitySignal(name="v", weight=1.0, lookback=lookback), list(closes))[0]
-    assert volatility == pytest.approx(sqrt(variance * 252), rel=1e-9, abs=1e-12)
+    return sqrt(252 * sum((one - mean) ** 2 for one in returns) / (lookback - 1))
 
+
+def plain_place(closes: list[float], lookback: int) -> float:
     window = closes[-lookback:]
-    place = of_ddd(Week52PositionSignal(name="w", weight=1.0, lookback=lookback), list(closes))[0]
-    low, high = min(window), max(window)
-    assert place == (pytest.approx((closes[-1] - low) / (high - low), rel=1e-12) if low < high else None)
+    return (closes[-1] - min(window)) / (max(window) - min(window))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(50.0, 60.0), min_size=10, max_size=10, unique=True), st.integers(2, 9), st.data())
+def test_formulas_agree_with_plain_arithmetic(closes: list[float], lookback: int, data: st.DataObject) -> None:
+    skip = data.draw(st.integers(0, lookback - 1))
+    signals = [
+        MomentumSignal(name="momentum", weight=1.0, lookback=lookback, skip=skip),
+        VolatilitySignal(name="volatility", weight=1.0, lookback=lookback),
+        Week52PositionSignal(name="place", weight=1.0, lookback=lookback),
+    ]
+    values = signal_values(judged(prices=priced(list(closes))), signals)[0].filter(SYMBOL == "DDD")
+    assert dict(values.select("signal", "value").rows()) == {
+        "momentum": pytest.approx(plain_momentum(closes, lookback, skip), rel=1e-12, abs=1e-15),
+        "volatility": pytest.approx(plain_volatility(closes, lookback), rel=1e-9, abs=1e-12),
+        "place": pytest.approx(plain_place(closes, lookback), rel=1e-12),
+    }
 
 
 class TestHistory:

@@ -71,7 +71,9 @@ def test_a_rejected_name_with_a_weight_is_a_breach():
 
 
 def test_counts_are_checked():
-    assert found(TWO, [0.1, 0.1], limits=RebalancingLimits(max_total_positions=1)) == [("max_total_positions", "", 1, 2)]
+    assert found(TWO, [0.1, 0.1], limits=RebalancingLimits(max_total_positions=1)) == [
+        ("max_total_positions", "", 1, 2)
+    ]
     few = RebalancingLimits(max_new_positions=1)
     assert found([*TWO, "A3 .9 held"], [0.1, 0.1, 0.1], limits=few) == [("max_new_positions", "", 1.0, 2.0)]
     initial = RebalancingLimits(max_new_positions=1, initial_new_positions=2)
@@ -79,12 +81,16 @@ def test_counts_are_checked():
 
 
 def test_a_held_name_that_changes_its_side_counts_as_new():
-    assert found(["A1 .9 held"], [-0.1], limits=RebalancingLimits(max_new_positions=0)) == [("max_new_positions", "", 0, 1)]
+    assert found(["A1 .9 held"], [-0.1], limits=RebalancingLimits(max_new_positions=0)) == [
+        ("max_new_positions", "", 0, 1)
+    ]
 
 
 def test_bucket_counts_are_checked():
     limits = RebalancingLimits(max_new_positions=9, enable_bucket_diversification=True, max_positions_per_bucket=1)
-    assert found(["A1 .9", "A2 .9", "B1 .9"], [0.1, 0.1, 0.1], limits=limits) == [("max_positions_per_bucket", "A", 1, 2)]
+    assert found(["A1 .9", "A2 .9", "B1 .9"], [0.1, 0.1, 0.1], limits=limits) == [
+        ("max_positions_per_bucket", "A", 1, 2)
+    ]
 
 
 def test_with_overflow_held_names_raise_the_limit_of_their_bucket_for_themselves_alone():
@@ -102,7 +108,9 @@ def test_with_overflow_held_names_raise_the_limit_of_their_bucket_for_themselves
 def test_representation_counts_names_of_the_least_weight_and_never_unknown():
     limits = RebalancingLimits(max_new_positions=9, enable_bucket_diversification=True, min_buckets_represented=2)
     assert found(["A1 .9", "B1 .9"], [0.1, 0.001], limits=limits) == []
-    assert found(["A1 .9", "B1 .9", "x .9"], [0.1, 0.0009, 0.1], limits=limits) == [("min_buckets_represented", "", 2, 1)]
+    assert found(["A1 .9", "B1 .9", "x .9"], [0.1, 0.0009, 0.1], limits=limits) == [
+        ("min_buckets_represented", "", 2, 1)
+    ]
 
 
 def test_a_hard_total_is_checked():
@@ -125,7 +133,9 @@ def test_a_constraint_without_a_check_is_refused():
 
 
 def test_runs_are_checked_apart():
-    batch = pl.concat([rows("A1 .9", portfolio_id=p).with_columns(target_weight=w) for p, w in [("p", 0.5), ("q", 0.7)]])
+    batch = pl.concat(
+        [rows("A1 .9", portfolio_id=p).with_columns(target_weight=w) for p, w in [("p", 0.5), ("q", 0.7)]]
+    )
     table = breaches(batch, [MaxPositionConstraint(0.6)], FREE)
     assert table.select("portfolio_id", "level").rows() == [("q", 0.7)]
 
