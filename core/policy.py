@@ -212,7 +212,7 @@ class Policy(BaseModel):
 def _require_time_zone(name: str) -> None:
     try:
         ZoneInfo(name)
-    except (ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError is a KeyError
         raise ConfigurationError(
             f"time_zone {name!r} is unknown: use a name such as America/New_York, Europe/London or UTC."
         ) from error
@@ -314,7 +314,7 @@ def load_policy(path: Path) -> Policy:
 
 def _sentence(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where} is unknown; {nearest_hint(str(error['loc'][-1]), _known_keys(error['loc']))}"
     return f"{where or 'the document'}: {error['msg'].removeprefix('Value error, ')}"
 

@@ -14,7 +14,7 @@ import datetime as dt
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -62,14 +62,15 @@ class Market:
             corporate_actions=NO_ACTIONS if corporate_actions is None else NO_ACTIONS.vstack(corporate_actions),
         )
 
+    def between(self, first: dt.date, last: dt.date) -> "Market":
+        """The market of some days only."""
+        within = pl.col("as_of").is_between(first, last)
+        return replace(self, prices=self.prices.filter(within), signals=self.signals.filter(within))
+
     @property
     def days(self) -> list[dt.date]:
         """The days in sequence."""
         return self.prices["as_of"].unique().sort().to_list()
-
-    def closes(self, day: dt.date) -> dict[str, float]:
-        """The closes known on a morning."""
-        return dict(self.prices.filter(as_of=day).select("symbol", "close").iter_rows())
 
     def last_priced(self) -> dict[str, dt.date]:
         """The last day on which each symbol has a price."""
@@ -135,9 +136,28 @@ def replayed(
     database: Engine, market: Market, policies: Sequence[str], run_day: RunDay, max_price_age: int = 5
 ) -> Iterator[Day]:
     """Load the market, then run each policy's portfolio morning by morning, and yield what became of it."""
-    store.init(database)
+    opened(database, market, policies)
     desks = [Desk(policy) for policy in policies]
-    portfolios = {"portfolio_id": policies, "name": policies, "base_currency": CURRENCY, "active": True}
+    last_priced = market.last_priced()
+    for day in market.days:
+        factors = dict(market.corporate_actions.filter(effective=day).select("symbol", "factor").iter_rows())
+        for desk in desks:
+            desk.split(factors)
+            gone = [s for s in desk.quantities if (day - last_priced[s]).days > max_price_age]
+            store.load_frames(database, morning(desk, day, gone))
+            report = run_day(desk.portfolio_id, day)
+            for symbol in gone:
+                desk.write_off(symbol, day)
+            (outcome,) = report.outcomes
+            if outcome.outcome != "refused":
+                desk.trade(report.targets)
+            yield Day(day, desk.portfolio_id, outcome, _turnover(report))
+
+
+def opened(database: Engine, market: Market, portfolio_ids: Sequence[str]) -> None:
+    """Create the tables, and fill in the market and one portfolio per id."""
+    store.init(database)
+    portfolios = {"portfolio_id": portfolio_ids, "name": portfolio_ids, "base_currency": CURRENCY, "active": True}
     store.load_frames(
         database,
         {
@@ -148,23 +168,9 @@ def replayed(
             "corporate_actions": market.corporate_actions,
         },
     )
-    last_priced = market.last_priced()
-    for day in market.days:
-        factors = dict(market.corporate_actions.filter(effective=day).select("symbol", "factor").iter_rows())
-        for desk in desks:
-            desk.split(factors)
-            gone = [s for s in desk.quantities if (day - last_priced[s]).days > max_price_age]
-            store.load_frames(database, _morning(desk, day, gone))
-            report = run_day(desk.portfolio_id, day)
-            for symbol in gone:
-                desk.write_off(symbol, day)
-            (outcome,) = report.outcomes
-            if outcome.outcome != "refused":
-                desk.trade(report.targets)
-            yield Day(day, desk.portfolio_id, outcome, _turnover(report))
 
 
-def _morning(desk: Desk, day: dt.date, gone: Sequence[str]) -> dict[str, pl.DataFrame]:
+def morning(desk: Desk, day: dt.date, gone: Sequence[str]) -> dict[str, pl.DataFrame]:
     """The snapshot of a portfolio, and the overrides that write off what has lost its price for good."""
     snapshot = {"portfolio_id": desk.portfolio_id, "as_of": day}
     held = {"symbol": list(desk.quantities), "quantity": list(desk.quantities.values())}

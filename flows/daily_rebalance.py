@@ -47,7 +47,7 @@ def daily_rebalance(
 
 def rebalanced(**parameters: Any) -> BatchReport:
     """Run the flow in this process, and return its report, also where it refused portfolios."""
-    state: State[BatchReport] = daily_rebalance(**parameters, return_state=True)
+    state: State[Any] = daily_rebalance(**parameters, return_state=True)
     try:
         return cast("BatchReport", state.result())
     except BatchRefusedError as refusal:

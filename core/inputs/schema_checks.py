@@ -44,14 +44,13 @@ def checked(table: str, schema: type[dy.Schema], rows: pl.DataFrame | None, know
     """Judge the rows of one table for which `known` holds (an expression over typed rows)."""
     structure = _structure(table, schema, rows)
     if rows is None or not structure.is_empty():
-        return _unreadable(schema, structure)
+        return _without_rows(schema, structure)
     typed, types = _readable(table, schema, rows)
-    if not types.is_empty():
-        return _unreadable(schema, types)
-    return _judged(table, schema, typed.filter(known))
+    todays = typed.filter(known) if types.is_empty() else typed.clear()
+    return _without_rows(schema, types) if todays.is_empty() else _judged(table, schema, todays)
 
 
-def _unreadable(schema: type[dy.Schema], findings: pl.DataFrame) -> Checked:
+def _without_rows(schema: type[dy.Schema], findings: pl.DataFrame) -> Checked:
     rows = empty(schema)
     return Checked(rows, _with_flaws(rows, schema), findings)
 

@@ -1,0 +1,91 @@
+"""The command line as a person uses it: in a process of its own, by what it prints and how it exits."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tasks.settings import ROOT
+
+AS_OF = "2026-11-20"
+
+
+@pytest.fixture
+def evenkeel(tmp_path):
+    """Run a command in an environment of its own."""
+    environment = os.environ | {
+        "EVENKEEL_DATABASE_URL": f"sqlite:///{tmp_path / 'evenkeel.db'}",
+        "EVENKEEL_TARGETS": str(tmp_path / "targets"),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+    }
+
+    def command(*words):
+        line = [sys.executable, "-m", "deployments.cli", *map(str, words)]
+        return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    return command
+
+
+@pytest.fixture
+def filled(evenkeel):
+    evenkeel("init")
+    evenkeel("demo-data", "--as-of", AS_OF)
+    return evenkeel
+
+
+def test_a_day_from_nothing(evenkeel):
+    assert "The tables are ready" in evenkeel("init").stdout
+    assert "prices" in evenkeel("demo-data", "--as-of", AS_OF).stdout
+    done = evenkeel("run", "--as-of", AS_OF, "--portfolio", "balanced", "--json")
+    assert done.returncode == 0
+    content = json.loads(done.stdout)
+    assert content.keys() == {"balanced"}
+    assert content["balanced"]["metadata"]["total_target_allocation"] == pytest.approx(0.95)
+    shown = evenkeel("show", "--portfolio", "balanced").stdout
+    assert "Targets for 2026-11-20" in shown
+    for target in content["balanced"]["rebalancing_targets"]:
+        assert target["asset"] in shown
+
+
+def test_a_refusal_is_told_and_has_its_own_exit_status(filled):
+    refused = filled("run", "--as-of", "2026-11-22", "--portfolio", "balanced")
+    assert refused.returncode == 3
+    assert "no cash row of 2026-11-22" in refused.stdout
+    assert "Traceback" not in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "--policy", "conservatve"], "Did you mean 'conservative'?"),
+        (["show"], "run `evenkeel init`"),
+        (["load", "nowhere"], "nowhere"),
+        (["check", "nowhere.yaml"], "cannot be read"),
+        (["run", "--as-of", AS_OF], "run `evenkeel init`"),
+    ],
+)
+def test_an_error_is_one_paragraph_without_a_traceback(evenkeel, words, told):
+    failed = evenkeel(*words)
+    assert failed.returncode == 1
+    (line,) = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
+    assert told in line
+    assert "Traceback" not in failed.stderr
+
+
+def test_debug_adds_the_traceback(evenkeel):
+    assert "Traceback" in evenkeel("show", "--debug").stderr
+
+
+def test_check_says_what_a_policy_amounts_to(evenkeel):
+    told = evenkeel("check", "conservative").stdout
+    assert "Policy conservative is right" in told
+    assert "no bucket above 35 % of net asset value" in told
+
+
+def test_commands_that_run_no_flow_do_not_import_prefect():
+    probe = "import sys, deployments.cli; print('prefect' in sys.modules)"
+    line = [sys.executable, "-c", probe]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "False"
