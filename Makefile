@@ -32,9 +32,9 @@ replay: .venv/run ## run the days of DATA=folder in sequence, through the flow, 
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header \
-	  --output-file requirements.lock pyproject.toml deployments/build.in
+	  --extra build --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header \
-	  --constraint requirements.lock --extra dev --output-file requirements-dev.lock pyproject.toml deployments/build.in
+	  --constraint requirements.lock --extra build --extra dev --output-file requirements-dev.lock pyproject.toml
 
 clean: ## remove what the commands made
 	rm -rf .venv var .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache .coverage

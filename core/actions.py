@@ -12,7 +12,7 @@ import polars as pl
 from core.schemas import RUN_KEYS, Actions, empty
 
 WEIGHT_CHANGE = "{symbol} {before:.2%} -> {after:.2%} by {rule}{at_limit}"
-UNPLACED = "{after:.2%} of {before:.2%} found room under {rule}{at_limit}, {detail}"
+UNPLACED = "{before:.2%} -> {after:.2%} placed under {rule}: {detail}"
 
 SENTENCES: dict[str, str] = {
     "reject data_gate": "{symbol} rejected: excluded by the data gate, {detail}",
@@ -29,7 +29,7 @@ SENTENCES: dict[str, str] = {
     "reject min_buckets_represented": "{symbol} rejected: its slot goes to a bucket that nothing else represents",
     "admit min_buckets_represented": "{symbol} admitted: bucket {bucket} is one of at least {limit:.0f} represented",
     "unmet min_buckets_represented": "{before:.0f} of at least {limit:.0f} buckets represented: {detail}",
-    "shortfall target_total_allocation": "{before:.2%} allocated of {limit:.2%} wanted, the rest is cash: {detail}",
+    "shortfall target_total_allocation": "{before:.2%} of {limit:.2%} allocated: {detail}",
 }
 """How each verb and rule speaks. Constraints need no entry: what they do is rendered by `WEIGHT_CHANGE` and
 `UNPLACED`."""
@@ -86,7 +86,7 @@ def sentence(action: Mapping[str, Any]) -> str:
     change = UNPLACED if action["verb"] == "unplaced" else WEIGHT_CHANGE
     template = SENTENCES.get(f"{action['verb']} {action['rule']}", change)
     limit = action["limit"]
-    return template.format(**action, at_limit="" if limit is None else f" (limit {limit:.4g})")
+    return template.format(**action, at_limit="" if limit is None else f" (limit {limit:.2%})")
 
 
 def sentences(actions: pl.DataFrame) -> list[str]:

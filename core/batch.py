@@ -169,15 +169,17 @@ def outcome(record: RunRecord, published: Published | None = None) -> Outcome:
 def report(
     plan: Plan, judged_inputs: Judged, occasion: Occasion, outcomes: Sequence[Outcome], *, dry_run: bool
 ) -> BatchReport:
-    """Everything that is told about a batch."""
+    """Everything that is told about a batch; a refused run has no targets."""
+    refused = [told.portfolio_id for told in outcomes if told.outcome == "refused"]
+    kept = ~pl.col("portfolio_id").is_in(refused)
     return BatchReport(
         as_of=occasion.as_of,
         policy_name=occasion.policy.name,
         batch_id=occasion.batch_id,
         dry_run=dry_run,
         outcomes=outcomes,
-        targets=plan.targets,
+        targets=plan.targets.filter(kept),
         actions=plan.actions,
         findings=judged_inputs.findings,
-        bucket_statistics=plan.bucket_statistics,
+        bucket_statistics=plan.bucket_statistics.filter(kept),
     )

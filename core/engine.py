@@ -155,7 +155,7 @@ def _shortfall(rows: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
     why = (
         pl.when(pl.col("names") == 0)
         .then(pl.lit("no name was selected"))
-        .otherwise(pl.format("the limits leave no room with {} names", "names"))
+        .otherwise(pl.format("no room for more in {} names", "names"))
     )
     return action_rows(
         short, "constraints", "target_total_allocation", "shortfall",

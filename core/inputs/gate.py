@@ -152,10 +152,12 @@ def _known(as_of: dt.date, config: GateConfig, used_signals: Collection[str] | N
 
 
 def _ruled(tables: Mapping[str, Checked], actions: pl.DataFrame) -> Rulings:
-    assets = pl.concat([tables["assets"].rows["symbol"], tables["assets"].flawed["symbol"]])
+    assets, portfolios = (
+        pl.concat([tables[table].rows[key], tables[table].flawed[key]])
+        for table, key in (("assets", "symbol"), ("portfolios", "portfolio_id"))
+    )
     elsewhere = [tables[name].rows["symbol"].unique() for name in ("positions", "prices", "corporate_actions")]
-    portfolio_ids = tables["portfolios"].rows["portfolio_id"].to_list()
-    return ruled(tables["overrides"], portfolio_ids, actions, assets, pl.concat([assets, *elsewhere]).unique())
+    return ruled(tables["overrides"], portfolios, actions, assets, pl.concat([assets, *elsewhere]).unique())
 
 
 def _other_dates(raw: Inputs) -> pl.DataFrame:

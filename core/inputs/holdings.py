@@ -102,7 +102,7 @@ def _valued(
         .join(market.quotes, on="symbol", how="left")
     )
     prices = rulings.of(OverrideKind.PRICE).select(*HOLDER, override_price="price")
-    published = _published(tables["last_prices"].rows.filter(pl.col("as_of") < as_of), actions)
+    published = _published(tables["last_prices"].rows, actions)
     return (
         overridden(rows, prices, as_of)
         .join(published, on=HOLDER, how="left")

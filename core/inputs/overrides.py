@@ -5,7 +5,6 @@
 may do what; the holdings and the prices apply it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -51,14 +50,14 @@ class Rulings:
 
 
 def ruled(
-    overrides: Checked, portfolio_ids: Iterable[str], actions: pl.DataFrame, assets: pl.Series, known_symbols: pl.Series
+    overrides: Checked, portfolio_ids: pl.Series, actions: pl.DataFrame, assets: pl.Series, known_symbols: pl.Series
 ) -> Rulings:
     """Judge the overrides in force and spread them over the portfolios of the batch.
 
     `actions`: see `corporate_actions.resolved`. `assets` are the symbols with an asset row, `known_symbols` those that
     occur anywhere in the inputs: a name without an asset row may have to be written off.
     """
-    ids = sorted(portfolio_ids)
+    ids = portfolio_ids.unique().sort().to_list()
     ours = pl.col("portfolio_id").is_in([*ids, ALL_PORTFOLIOS])
     rows = _parsed(overrides.rows.filter(ours))
     spread = _spread(_under_todays_names(rows, actions), ids)
@@ -92,11 +91,11 @@ def _under_todays_names(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFra
 
 
 def _spread(rows: pl.DataFrame, ids: list[str]) -> pl.DataFrame:
-    """One row per portfolio concerned; one of the portfolio's own comes before one for all."""
+    """One row per portfolio concerned; where both say the same, the override for all comes first."""
     portfolios = pl.DataFrame({"portfolio_id": ids}, schema={"portfolio_id": pl.String})
     own = rows.filter(~FOR_ALL).with_columns(for_all=False)
     shared = portfolios.join(rows.filter(FOR_ALL).drop("portfolio_id"), how="cross").with_columns(for_all=True)
-    return pl.concat([own, shared.select(own.columns)])
+    return pl.concat([shared.select(own.columns), own])
 
 
 def _flawed(rows: pl.DataFrame) -> pl.DataFrame:

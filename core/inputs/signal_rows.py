@@ -33,7 +33,7 @@ def current_signals(
     latest = _latest(signals, actions).filter(pl.col("symbol").is_in(considered.implode()))
     age = (pl.lit(as_of) - pl.col("as_of")).dt.total_days()
     aged = latest.with_columns(age_days=age)
-    fresh = pl.col("age_days") < config.max_signal_age_days
+    fresh = pl.col("age_days") <= config.max_signal_age_days
     bad = aged.filter(fresh & pl.col("flaw").is_not_null())
     unusable = bad.filter(pl.col("bad_value") != "null")
     findings = joined(

@@ -60,7 +60,7 @@ def summary(report: BatchReport) -> str:
         _section("Refused", [f"- **{told.portfolio_id}**: {told.reason}" for told in report.refused[:SHOWN]]),
         _section("Portfolios", _markdown(portfolio_lines(report)[: 5 * SHOWN], right=2)),
         _section("Enforced", _markdown(enforced_lines(report.actions), right=1)),
-        _section("Data", _markdown(finding_lines(report.findings)[:SHOWN])),
+        _section("Data", finding_lines(report.findings)[:SHOWN]),
         _left_out(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -97,50 +97,46 @@ def _portfolio_line(outcome: Outcome, figures: dict[str, Any] | None) -> Row:
 
 def enforced_lines(actions: pl.DataFrame) -> list[Row]:
     """One line per rule and what it did: how often, in how many portfolios, and the first case as a sentence."""
-    told = actions.with_columns(sentence=pl.Series(sentences(actions), dtype=pl.String))
-    counted = told.group_by("rule", "verb", maintain_order=True).agg(
-        times=pl.len(), portfolios=pl.col("portfolio_id").n_unique(), first=pl.col("sentence").first()
+    counted = actions.group_by("rule", "verb", maintain_order=True).agg(
+        pl.len().alias("times"), pl.col("portfolio_id").n_unique().alias("portfolios")
     )
+    first = sentences(actions.unique(("rule", "verb"), keep="first", maintain_order=True))
     return [
         {
             "rule": f"{row['verb']} · {row['rule']}",
             "times": str(row["times"]),
             "portfolios": str(row["portfolios"]),
-            "for example": row["first"],
+            "for example": example,
         }
-        for row in counted.iter_rows(named=True)
+        for row, example in zip(counted.iter_rows(named=True), first, strict=True)
     ]
 
 
-def finding_lines(findings: pl.DataFrame) -> list[Row]:
+def finding_lines(findings: pl.DataFrame) -> list[str]:
     """One line per finding of the data gate, the gravest first, each once however many portfolios it concerns."""
+    gravest_first = findings.sort(pl.col("severity").cast(pl.Enum([s.value for s in Severity])), maintain_order=True)
     return [
-        {
-            "severity": row["severity"].replace("_", " "),
-            "portfolio": row["portfolio_id"] or "all",
-            "finding": row["message"],
-            "what to do": row["remedy"] or NONE,
-        }
-        for row in findings.sort(pl.col("severity").cast(pl.Enum([s.value for s in Severity])), maintain_order=True)
-        .unique(maintain_order=True)
-        .iter_rows(named=True)
+        f"- **{row['severity'].replace('_', ' ')}**: {_escaped(row['message'])} {_escaped(row['remedy'])}"
+        for row in gravest_first.unique(maintain_order=True).iter_rows(named=True)
     ]
 
 
 def action_table(actions: pl.DataFrame) -> list[Row]:
     """Enforcement actions, one row each."""
     told = actions.with_columns(sentence=pl.Series(sentences(actions), dtype=pl.String))
-    return [
-        {
-            "portfolio": row["portfolio_id"],
-            "step": row["step"],
-            "rule": row["rule"],
-            "symbol": row["symbol"] or NONE,
-            "bucket": row["bucket"] or NONE,
-            "what happened": row["sentence"],
-        }
-        for row in told.iter_rows(named=True)
-    ]
+    return _told_apart(
+        [
+            {
+                "portfolio": row["portfolio_id"],
+                "step": row["step"],
+                "rule": row["rule"],
+                "symbol": row["symbol"] or NONE,
+                "bucket": row["bucket"] or NONE,
+                "what happened": row["sentence"],
+            }
+            for row in told.iter_rows(named=True)
+        ]
+    )
 
 
 def target_table(target_rows: pl.DataFrame) -> list[Row]:
@@ -148,39 +144,50 @@ def target_table(target_rows: pl.DataFrame) -> list[Row]:
     ordered = target_rows.sort(
         "portfolio_id", "is_cash", pl.col("target_weight").abs(), descending=[False, False, True]
     )
-    return [
-        {
-            "portfolio": row["portfolio_id"],
-            "symbol": row["symbol"],
-            "bucket": row["bucket"] or NONE,
-            "action": row["action"],
-            "current": percent(row["current_weight"]),
-            "target": percent(row["target_weight"]),
-            "trade": percent(row["trade_weight"], sign=True),
-            "trade amount": amount(row["trade_notional"]),
-            "trade quantity": amount(row["trade_quantity"]),
-            "score": NONE if row["score"] is None else f"{row['score']:.4f}",
-            "reason": row["reason"],
-        }
-        for row in ordered.iter_rows(named=True)
-    ]
+    return _told_apart(
+        [
+            {
+                "portfolio": row["portfolio_id"],
+                "symbol": row["symbol"],
+                "bucket": row["bucket"] or NONE,
+                "action": row["action"],
+                "current": percent(row["current_weight"]),
+                "target": percent(row["target_weight"]),
+                "trade": percent(row["trade_weight"], sign=True),
+                "trade amount": amount(row["trade_notional"]),
+                "trade quantity": amount(row["trade_quantity"]),
+                "score": NONE if row["score"] is None else f"{row['score']:.4f}",
+                "reason": row["reason"],
+            }
+            for row in ordered.iter_rows(named=True)
+        ]
+    )
 
 
 def bucket_table(statistics: pl.DataFrame) -> list[Row]:
     """Buckets with their limits and how much of them is used."""
-    return [
-        {
-            "portfolio": row["portfolio_id"],
-            "bucket": row["bucket"],
-            "names": str(row["asset_count"]),
-            "limit of names": NONE if row["max_positions"] is None else str(row["max_positions"]),
-            "gross": percent(row["gross_weight"]),
-            "limit of gross": NONE if row["max_allocation"] is None else percent(row["max_allocation"]),
-            "used": NONE if row["max_allocation"] is None else percent(row["gross_weight"] / row["max_allocation"]),
-            "average score": NONE if row["avg_score"] is None else f"{row['avg_score']:.4f}",
-        }
-        for row in statistics.iter_rows(named=True)
-    ]
+    return _told_apart(
+        [
+            {
+                "portfolio": row["portfolio_id"],
+                "bucket": row["bucket"],
+                "names": str(row["asset_count"]),
+                "limit of names": NONE if row["max_positions"] is None else str(row["max_positions"]),
+                "gross": percent(row["gross_weight"]),
+                "limit of gross": NONE if row["max_allocation"] is None else percent(row["max_allocation"]),
+                "used": NONE if row["max_allocation"] is None else percent(row["gross_weight"] / row["max_allocation"]),
+                "average score": NONE if row["avg_score"] is None else f"{row['avg_score']:.4f}",
+            }
+            for row in statistics.iter_rows(named=True)
+        ]
+    )
+
+
+def _told_apart(rows: list[Row]) -> list[Row]:
+    """The rows of a table without the portfolio where it is the same in all of them."""
+    if len({row["portfolio"] for row in rows}) > 1:
+        return rows
+    return [{name: text for name, text in row.items() if name != "portfolio"} for row in rows]
 
 
 def percent(fraction: float, *, sign: bool = False) -> str:

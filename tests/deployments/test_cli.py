@@ -61,7 +61,6 @@ def test_a_refusal_is_told_and_has_its_own_exit_status(filled):
     [
         (["run", "--policy", "conservatve"], "Did you mean 'conservative'?"),
         (["show"], "run `evenkeel init`"),
-        (["load", "nowhere"], "nowhere"),
         (["check", "nowhere.yaml"], "cannot be read"),
         (["run", "--as-of", AS_OF], "run `evenkeel init`"),
     ],
@@ -72,6 +71,10 @@ def test_an_error_is_one_paragraph_without_a_traceback(evenkeel, words, told):
     (line,) = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
     assert told in line
     assert "Traceback" not in failed.stderr
+
+
+def test_a_folder_that_is_not_there_is_named(filled):
+    assert "nowhere" in filled("load", "nowhere").stderr
 
 
 def test_debug_adds_the_traceback(evenkeel):

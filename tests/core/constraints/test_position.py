@@ -35,6 +35,10 @@ def test_a_name_within_the_tolerance_of_zero_takes_nothing() -> None:
     assert listed(MaxPositionConstraint(0.5).apply(weights_of([0.6, 1e-10, -1e-320]))) == [0.5, 1e-10, -1e-320]
 
 
+def test_a_name_exactly_at_the_cap_is_full() -> None:
+    assert listed(MaxPositionConstraint(0.5).apply(weights_of([0.7, 0.5, 0.2]))) == pytest.approx([0.5, 0.5, 0.4])
+
+
 def test_a_large_scale_is_found_in_several_ranges() -> None:
     filled = MaxPositionConstraint(0.4).apply(weights_of([0.96, 0.02, 0.01, 0.01]))
     assert listed(filled) == pytest.approx([0.4, 0.3, 0.15, 0.15])

@@ -27,6 +27,7 @@ def test_a_split_touches_the_rows_before_its_day_only() -> None:
 def test_the_factors_of_later_splits_multiply() -> None:
     splits = split("AAA", 2.0, day(3)), split("AAA", 5.0, day(1))
     assert forward(past("AAA", 4, 2, 0), *splits) == [("AAA", 10.0), ("AAA", 5.0), ("AAA", 1.0)]
+    assert forward(past("AAA", 4), *splits, split("AAA", 3.0, day(2))) == [("AAA", 30.0)]
 
 
 def test_a_row_follows_its_name_through_all_renamings() -> None:

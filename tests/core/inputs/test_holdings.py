@@ -83,6 +83,12 @@ def test_a_net_asset_value_that_is_not_positive_and_finite_stops(amount: float) 
     assert found == {("stop_portfolio", "bad_nav", "GROWTH", None)}
 
 
+def test_a_missing_price_is_not_reported_as_a_missing_value_too() -> None:
+    debt = changed("cash", pl.col("portfolio_id") == "GROWTH", amount=-1500.0)  # BBB alone is worth 1,000
+    found = codes(**dropped("prices", SYMBOL == "AAA"), **debt)
+    assert found == {("stop_portfolio", "no_price", "GROWTH", "AAA")}
+
+
 class TestJumps:
     def test_a_jump_against_the_row_before_stops_where_no_run_held_the_name(self) -> None:
         gated = judged(**changed("prices", AAA_TODAY, close=5.0))

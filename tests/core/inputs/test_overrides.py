@@ -3,7 +3,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.core.inputs.example import YESTERDAY, added, day, dropped, judged, only, override, told
+from tests.core.inputs.example import YESTERDAY, added, day, dropped, frames, judged, only, override, told
 
 
 def findings(*records: dict[str, Any], **tables: pl.DataFrame) -> set[tuple[str, str, str | None, str | None]]:
@@ -45,6 +45,13 @@ def test_a_price_replaces_one_that_is_missing_stale_or_bad() -> None:
     gated = judged(**added("overrides", override("AAA", "price", "12")), **dropped("prices", pl.col("symbol") == "AAA"))
     assert gated.holdings.row(0, named=True)["close"] == 12.0
     assert gated.stopped == ()
+
+
+def test_a_price_for_all_holds_for_candidates_also_where_the_only_portfolio_says_the_same() -> None:
+    both = added("overrides", override("AAA", "price", "11"), override("AAA", "price", "11", "GROWTH"))
+    alone = {name: frames()[name].filter(portfolio_id="GROWTH") for name in ("portfolios", "positions", "cash")}
+    for gated in (judged(**both), judged(**both, **alone)):
+        assert gated.latest.filter(symbol="AAA")["close"].to_list() == [11.0]
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "nan", "inf", "ten", "", None, "1,5"])

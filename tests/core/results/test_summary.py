@@ -1,0 +1,143 @@
+import polars as pl
+import pytest
+
+from core.actions import action_rows, numbered
+from core.limits import RebalancingLimits
+from core.results.summary import (
+    BatchReport,
+    Outcome,
+    action_table,
+    amount,
+    bucket_table,
+    percent,
+    summary,
+    target_table,
+)
+from core.results.targets import bucket_statistics, targets
+from core.schemas import Actions, Findings, empty
+from tests.core.decisions.build import AS_OF, rows
+
+
+def made(portfolio_id="p", weight=0.4):
+    frame = rows("A1 .9 held", "B1 .8", portfolio_id=portfolio_id).with_columns(
+        target_weight=pl.Series([weight, 0.1]), wanted_weight=pl.Series([weight, 0.1]), close=10.0
+    )
+    nav = pl.DataFrame({"portfolio_id": [portfolio_id], "as_of": [AS_OF], "nav": [1000.0], "cash": [950.0]})
+    return targets(frame, nav, empty(Actions))
+
+
+def rejected(count=1):
+    frame = pl.concat([rows("A1 .5", portfolio_id=f"p{i}") for i in range(count)])
+    told = action_rows(frame, "screening", "min_score_new_position", "reject", before=pl.col("score"), limit=0.65)
+    return numbered([told])
+
+
+def finding(severity="warn", message="a price is odd.", portfolio_id=None):
+    row = {"severity": severity, "code": "odd", "portfolio_id": portfolio_id, "frame": "prices", "message": message}
+    return Findings.cast(pl.DataFrame(row | dict.fromkeys(("symbol", "column", "row", "value")) | {"remedy": "Look."}))[
+        Findings.column_names()
+    ]
+
+
+def report(outcomes, **frames):
+    limits = RebalancingLimits(enable_bucket_diversification=True)
+    target_rows = frames.pop("targets", made())
+    content = {
+        "targets": target_rows,
+        "actions": empty(Actions),
+        "findings": empty(Findings),
+        "bucket_statistics": bucket_statistics(target_rows, limits),
+        "dry_run": False,
+    }
+    return BatchReport(as_of=AS_OF, policy_name="calm", batch_id="batch-1", outcomes=outcomes, **content | frames)
+
+
+def test_a_portfolio_is_one_line_with_units():
+    told = summary(report([Outcome("p", "published")]))
+    assert told.startswith("# Rebalance of Monday, 2026-01-05\n\nPolicy **calm** · 1 portfolio: 1 published\n")
+    assert "| p | published | 2 | 1 | 0 | 22.50 % | 50.00 % | 50.00 % | 50.00 % |" in told
+
+
+def test_refusals_come_first_with_their_reason():
+    told = summary(report([Outcome("p", "published"), Outcome("q", "refused", "no cash row. Load it.")]))
+    assert told.index("- **q**: no cash row. Load it.") < told.index("## Portfolios")
+    assert "| q | refused | – |" in told
+
+
+def test_a_dry_run_says_that_nothing_was_published():
+    assert "Dry run: nothing was published" in summary(report([Outcome("p", "planned")], dry_run=True))
+
+
+def test_a_rule_is_one_line_however_often_it_acted():
+    told = summary(report([Outcome("p", "published")], actions=rejected(3)))
+    example = "A1 rejected: score 0.5000 below the entry threshold 0.6500"
+    assert f"| reject · min_score_new_position | 3 | 3 | {example} |" in told
+
+
+def test_findings_are_told_gravest_first_and_once():
+    findings = pl.concat([finding(), finding("stop_batch", "a | b"), finding()])
+    told = summary(report([Outcome("p", "published")], findings=findings))
+    assert told.index("**stop batch**: a \\| b Look.") < told.index("**warn**: a price is odd. Look.")
+    assert told.count("a price is odd") == 1
+
+
+def test_what_is_shortened_says_where_the_rest_is():
+    outcomes = [Outcome(f"p{i}", "refused", "bad") for i in range(30)]
+    told = summary(report(outcomes))
+    assert "all 30 runs are in the table `runs` where `batch_id = 'batch-1'`" in told
+    assert "Shortened" not in summary(report(outcomes[:20]))
+
+
+def test_a_table_of_one_portfolio_does_not_repeat_its_name():
+    assert "portfolio" not in target_table(made())[0]
+    assert target_table(pl.concat([made("p"), made("q")]))[0]["portfolio"] == "p"
+    assert action_table(empty(Actions)) == []
+
+
+def test_targets_are_told_largest_first_and_cash_last():
+    told = target_table(made())
+    assert [row["symbol"] for row in told] == ["A1", "B1", "$CASH"]
+    assert told[0] == {
+        "symbol": "A1",
+        "bucket": "A",
+        "action": "increase",
+        "current": "5.00 %",
+        "target": "40.00 %",
+        "trade": "+35.00 %",
+        "trade amount": "350.00",
+        "trade quantity": "35.00",
+        "score": "0.9000",
+        "reason": "",
+    }
+
+
+def test_actions_are_told_as_sentences():
+    (row,) = action_table(rejected())
+    assert (row["step"], row["rule"], row["symbol"]) == ("screening", "min_score_new_position", "A1")
+    assert row["what happened"] == "A1 rejected: score 0.5000 below the entry threshold 0.6500"
+
+
+def test_buckets_are_told_with_their_usage():
+    limits = RebalancingLimits(enable_bucket_diversification=True)
+    first, _ = bucket_table(bucket_statistics(made(), limits))
+    assert (first["bucket"], first["gross"], first["limit of gross"], first["used"]) == (
+        "A",
+        "40.00 %",
+        "40.00 %",
+        "100.00 %",
+    )
+    unlimited, _ = bucket_table(bucket_statistics(made(), RebalancingLimits()))
+    assert unlimited["used"] == unlimited["limit of names"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "told"), [(0.12345, "12.35 %"), (-0.00001, "0.00 %"), (0.0, "0.00 %"), (-0.5, "-50.00 %")]
+)
+def test_fractions_are_told_in_percent_without_a_negative_zero(fraction, told):
+    assert percent(fraction) == told
+
+
+def test_amounts_have_separators_and_may_be_absent():
+    assert amount(1234567.891) == "1,234,567.89"
+    assert amount(-0.001) == "0.00"
+    assert amount(None) == "–"

@@ -1,0 +1,37 @@
+"""The README keeps its word: its policy is the shipped one, its code runs, its commands exist."""
+
+import re
+
+from core.policy import parse_policy
+from tasks.settings import ROOT, named_policy
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_policy_explained_is_the_shipped_one():
+    explained = parse_policy(blocks("yaml")[0], "README.md")
+    shipped = named_policy("conservative")
+    assert explained.model_copy(update={"description": shipped.description}) == shipped
+
+
+def test_the_signals_and_the_query_shown_are_right():
+    _, signals, source = blocks("yaml")
+    policy = parse_policy(f"name: x\nscoring:\n  signals:\n{signals}\n{source}", "README.md")
+    assert [signal.kind for signal in policy.scoring.signals] == ["momentum", "query", "function"]
+    assert "positions" in policy.reads.queries
+
+
+def test_the_notebook_example_runs(capsys):
+    (example,) = blocks("python")
+    exec(example, {})  # noqa: S102 - our own README
+    assert "AAPL" in capsys.readouterr().out
+
+
+def test_every_make_target_named_exists():
+    named = set(re.findall(r"make ([a-z]+)", README))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named <= targets

@@ -1,0 +1,21 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.artifacts import slug
+
+
+@pytest.mark.parametrize("portfolio_id", ["balanced", "fund-1", "a"])
+def test_an_id_that_is_a_key_stays_as_it_is(portfolio_id):
+    assert slug(portfolio_id) == portfolio_id
+
+
+def test_ids_that_look_alike_are_told_apart():
+    assert len({slug("Fund A"), slug("fund a"), slug("fund-a"), slug("fund_a")}) == 4
+
+
+@given(st.text(min_size=1))
+def test_any_id_gives_a_key_that_prefect_takes(portfolio_id):
+    assert re.fullmatch("[a-z0-9-]+", slug(portfolio_id))
