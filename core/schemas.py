@@ -19,6 +19,7 @@ import polars as pl
 RUN_KEYS = ("portfolio_id", "as_of")  # one run
 KEYS = (*RUN_KEYS, "symbol")  # one row of a run
 UNKNOWN_BUCKET = "Unknown"  # the bucket of an asset that no bucket lists
+CASH_SYMBOL = "$CASH"  # the symbol of the cash row among the targets; no asset may bear it
 ALL_PORTFOLIOS = "all"  # an override for every portfolio
 
 
@@ -221,7 +222,7 @@ class Sized(Decided):
 
 
 class Targets(Run):
-    """One row per held or wanted name of a published run, and one cash row (`is_cash`, symbol `cash`)."""
+    """One row per held or wanted name of a published run, and one cash row (`is_cash`)."""
 
     symbol = _name(primary_key=True)
     is_cash = dy.Bool()

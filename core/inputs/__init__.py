@@ -2,7 +2,7 @@
 
 from core.inputs.candidates import CandidatesFrom
 from core.inputs.config import GateConfig
-from core.inputs.gate import CASH_SYMBOL, Gated, judge
+from core.inputs.gate import Gated, judge
 from core.inputs.normalisers import Normaliser, normalised
 from core.inputs.signal_values import judge_coverage, signal_values
 from core.inputs.signals import (
@@ -20,7 +20,6 @@ from core.inputs.signals import (
 )
 
 __all__ = [
-    "CASH_SYMBOL",
     "CandidatesFrom",
     "FunctionSignal",
     "GateConfig",

@@ -28,9 +28,8 @@ from core.inputs.schema_checks import Checked, checked
 from core.inputs.signal_rows import current_signals
 from core.inputs.snapshots import snapshot_findings
 from core.models import Inputs
-from core.schemas import INPUTS, UNKNOWN_BUCKET, Severity, empty
+from core.schemas import CASH_SYMBOL, INPUTS, UNKNOWN_BUCKET, Severity, empty
 
-CASH_SYMBOL = "$CASH"  # the symbol of the cash row among the targets
 OPTIONAL_TABLES = ("candidates", "corporate_actions", "overrides")  # not read: they are empty
 
 

@@ -12,6 +12,7 @@ from datetime import date
 import polars as pl
 
 from core.models import Inputs
+from core.schemas import ALL_PORTFOLIOS
 from core.version import __version__
 
 OF_PORTFOLIO = ("portfolios", "positions", "cash", "overrides")
@@ -45,7 +46,7 @@ def run_id(as_of: date, portfolio_id: str, policy_hash: str, inputs_hash: str) -
 
 def _own(inputs: Inputs, portfolio_id: str) -> dict[str, str]:
     frames = {name: inputs[name] for name in OF_PORTFOLIO} | {"last_prices": inputs.last_prices}
-    mine = pl.col("portfolio_id").is_in([portfolio_id, "all"])
+    mine = pl.col("portfolio_id").is_in([portfolio_id, ALL_PORTFOLIOS])
     return {name: content_hash(frame.filter(mine)) for name, frame in frames.items()}
 
 

@@ -8,9 +8,8 @@ import polars as pl
 
 from core.actions import sentences
 from core.limits import TOLERANCE, RebalancingLimits
-from core.schemas import KEYS, RUN_KEYS, BucketStatisticsRows, Targets, TradeAction
+from core.schemas import CASH_SYMBOL, KEYS, RUN_KEYS, BucketStatisticsRows, Targets, TradeAction
 
-CASH = "$CASH"  # the symbol of the cash row; no asset may bear it
 HOLD_BAND = 0.05  # a weight within 5 % of the current one, relatively, is labelled hold
 
 
@@ -60,7 +59,7 @@ def _cash(named: pl.DataFrame, nav: pl.DataFrame) -> pl.DataFrame:
     left = nav.join(held, on=RUN_KEYS, how="left").with_columns(-weights.fill_null(0.0) + 1.0)
     return left.select(
         *RUN_KEYS,
-        pl.lit(CASH).alias("symbol"),
+        pl.lit(CASH_SYMBOL).alias("symbol"),
         pl.lit(True).alias("is_cash"),
         weights,
         pl.when(pl.col("cash").is_not_null()).then(1.0).alias("close"),
