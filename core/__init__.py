@@ -26,8 +26,8 @@ from core.policy import (
     LongShort,
     Policy,
     ScoreWeighted,
-    load_policy,
 )
+from core.policy_file import load_policy
 from core.rebalancer import CoreRebalancerEngine, RebalancingPlan, ScoringService, SelectionService
 from core.schemas import AssetPriority
 from core.version import __version__

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigurationError, nearest_hint
-from core.policy import Policy, load_policy
+from core.policy import Policy
+from core.policy_file import load_policy
 
 ROOT = Path(__file__).resolve().parents[1]
 VAR = ROOT / "var"

@@ -50,7 +50,7 @@ def require_finite(weights: pl.DataFrame, by: Sequence[str]) -> None:
     usable = pl.col("weight").is_between(-LARGEST, LARGEST)
     if weights.lazy().select(usable.all()).collect(engine="streaming").item():
         return
-    bad = ~weights.select(usable.fill_null(True)).to_series()
+    bad = ~weights.select(usable).to_series()
     raise InvalidWeightsError(
         f"weight is not a finite number up to {LARGEST:g} in {_rows(weights, by, bad)}. "
         "Correct the weight, or set it to null to leave the name out."

@@ -10,6 +10,8 @@ from core.constraints.base import WeightConstraint, group_level
 from core.constraints.panel import GROUP, ROUNDING, ROW, SYMBOL, WEIGHT
 from core.limits import require_positive
 
+SMALLEST = 1e-300  # a divisor in place of 0
+
 _weight = pl.col(WEIGHT)
 
 
@@ -41,9 +43,11 @@ class MaxGrossExposureConstraint(WeightConstraint):
 
     def adjusted(self, rows: pl.LazyFrame, fixed: pl.Expr) -> pl.LazyFrame:
         """Scale what may move into what the frozen names leave."""
-        gross, left = _weight.abs().sum(), (self.max_exposure - fixed.abs().sum()).clip(lower_bound=0.0)
-        factor = pl.when(gross > left + ROUNDING).then(left / gross).otherwise(1.0)
-        return rows.with_columns(_weight * factor.over(GROUP))
+        left = (self.max_exposure - fixed.abs().sum()).clip(lower_bound=0.0)
+        excess = _weight.abs().sum() - left
+        # Arithmetic in place of a condition, which costs as much as all the rest within a window; 0 / 0 is 0 here.
+        gross = (left + excess * (excess > ROUNDING)).clip(lower_bound=SMALLEST)
+        return rows.with_columns(_weight * (left / gross).over(GROUP))
 
     def levels(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """One row per group: its gross."""

@@ -16,7 +16,8 @@ from core import (
 )
 from core.inputs import VolatilitySignal
 from core.limits import RebalancingLimits
-from core.policy import AsProposed, InverseVolatility, LongShort, joined, parse_policy
+from core.policy import AsProposed, InverseVolatility, LongShort, joined
+from core.policy_file import parse_policy
 from tasks.settings import POLICIES
 
 SHIPPED = sorted(POLICIES.glob("*.yaml"))

@@ -2,7 +2,7 @@
 
 import re
 
-from core.policy import parse_policy
+from core.policy_file import parse_policy
 from tasks.settings import ROOT, named_policy
 
 README = (ROOT / "README.md").read_text()

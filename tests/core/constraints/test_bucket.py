@@ -44,6 +44,12 @@ def test_weights_that_meet_the_limits_come_back_bit_by_bit() -> None:
     assert MaxBucketWeightConstraint(0.4).apply(weights).equals(weights)
 
 
+def test_a_bucket_over_its_limit_by_rounding_alone_is_left_as_it_is() -> None:
+    weights = weights_of([0.1, 0.2, 0.1], bucket=list("xxy"))
+    assert 0.1 + 0.2 > 0.3
+    assert MaxBucketWeightConstraint(0.3).apply(weights).equals(weights)
+
+
 def test_frozen_names_take_their_room_and_the_others_share_the_rest() -> None:
     weights = weights_of([0.3, 0.2, 0.2, 0.3], bucket=list("xxxy"), frozen=[True, False, False, False])
     assert listed(MaxBucketWeightConstraint(0.5).apply(weights)) == pytest.approx([0.3, 0.1, 0.1, 0.5])

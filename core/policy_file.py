@@ -1,0 +1,75 @@
+"""Reading a policy from YAML: what is not known is refused, with the nearest key that is.
+
+`load_policy` reads a file, `parse_policy` a text. YAML's silent ways are closed: a key that is given twice is an error.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from core.errors import ConfigurationError, nearest_hint
+from core.inputs import GateConfig, SignalConfig
+from core.limits import RebalancingLimits
+from core.policy import Constraint, Policy, Scoring, Sizing, SourceConfig
+
+
+class _NoDuplicateKeys(yaml.SafeLoader):
+    """YAML without the silent last-one-wins of duplicate keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {str(key) for key in keys if keys.count(key) > 1}
+        if twice:
+            raise ConfigurationError(f"{', '.join(sorted(twice))} is given twice{node.start_mark}: keep one of them.")
+        return super().construct_mapping(node, deep)
+
+
+def parse_policy(text: str, origin: str) -> Policy:
+    """A policy from YAML text; `origin` names it in errors. Raises `ConfigurationError`."""
+    try:
+        content = yaml.load(text, Loader=_NoDuplicateKeys)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"policy {origin} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"policy {origin} is empty or no mapping: it needs at least a `name`.")
+    try:
+        return Policy.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"policy {origin}: " + " ".join(map(_sentence, error.errors()))) from error
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy of a YAML file. Raises `ConfigurationError` where the file or a key is not right."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"policy {path} cannot be read: {error.strerror or error}.") from error
+    return parse_policy(text, str(path))
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{where} is unknown; {nearest_hint(str(error['loc'][-1]), _known_keys(error['loc']))}"
+    return f"{where or 'the document'}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _known_keys(location: Sequence[str | int]) -> set[str]:
+    """The keys that are known where an unknown one was met."""
+    if len(location) == 1:
+        return set(Policy.model_fields)
+    sections: dict[str | int, Any] = {
+        "source": (SourceConfig,),
+        "data_gate": (GateConfig,),
+        "limits": (RebalancingLimits,),
+        "scoring": (Scoring,) if len(location) == 2 else get_args(SignalConfig),
+        "sizing": get_args(Sizing),
+        "constraints": get_args(Constraint),
+    }
+    candidates = sections[location[0]]
+    tagged = [kind for kind in candidates if getattr(kind, "kind", None) in location]
+    return {known.name for kind in tagged or candidates for known in fields(kind)}
