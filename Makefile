@@ -13,14 +13,14 @@ demo: .venv/run ## set up, and run a daily rebalance on demo data
 	@deployments/demo.sh $(BIN)
 
 test: .venv/dev ## set up, and pass the tests
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: .venv/dev ## lint, format, types, import contracts, tests and the coverage floor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
 format: .venv/dev ## format the code

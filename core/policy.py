@@ -96,6 +96,7 @@ Constraint = (
 )
 """Everything that a policy can list under `constraints`, told apart by `kind`."""
 
+HOLIDAYS = 5  # so many days in a row may be without prices beside weekends
 DEFAULT_SIGNALS = (TableSignal(name="technical", weight=0.6), TableSignal(name="fundamental", weight=0.4))
 
 
@@ -193,7 +194,7 @@ class Policy(BaseModel):
             self.data_gate.max_signal_age_days,
             self.data_gate.max_candidates_age_days,
         )
-        return max(ages) + 14 + required_observations(self.all_signals) * 3 // 2
+        return max(ages) + HOLIDAYS + required_observations(self.all_signals) * 3 // 2
 
     @property
     def document(self) -> str:

@@ -107,7 +107,8 @@ def run(
     as_json:
         Print the targets as JSON, by portfolio.
     """
-    named_policy(policy)  # an error in it is told at once
+    named_policy(policy)  # an error in it, or a database that is not ready, is told at once
+    _ready()
     report = _run_flow(policy, as_of, portfolio, dry_run)
     if as_json:
         print(to_json(_documents(report, policy)))

@@ -17,8 +17,10 @@ from math import inf
 import polars as pl
 
 from core.constraints.filling import scales
-from core.constraints.panel import BUCKET, GROUP, ROUNDING, WEIGHT
+from core.constraints.panel import BUCKET, GROUP, WEIGHT
 from core.limits import TOLERANCE
+
+ROUNDING = 1e-12  # an excess of a bucket up to this size is rounding, and moves nothing
 
 BucketLimit = float | Mapping[str, float]
 """One limit for every bucket, or a limit for each bucket that is named; the others are unlimited."""
@@ -54,11 +56,12 @@ class Ceilings:
         names, ceiling = rows.select(GROUP, WEIGHT), self._cap()
         if self.buckets:
             names = names.with_columns(bucket_scale=self._bucket_scales(rows, fixed))
-            ceiling = pl.min_horizontal(ceiling, pl.col("bucket_scale") * _weight.abs())
+            room = pl.when(_is_name).then(pl.col("bucket_scale") * _weight.abs())
+            ceiling = pl.min_horizontal(ceiling, room)
         long, short = (_book_scales(names, side, ceiling) for side in (1, -1))
         books = long.join(short, on=GROUP, how="full", coalesce=True, suffix="_short")
-        scale = pl.when(_weight > 0).then("scale").otherwise("scale_short")
-        placed = pl.when(_is_name).then((_weight * scale).clip(-ceiling, ceiling)).otherwise(_weight)
+        scale = pl.when(_weight > TOLERANCE).then("scale").when(_weight < -TOLERANCE).then("scale_short").otherwise(1.0)
+        placed = (_weight * scale).clip(-ceiling, ceiling)
         return rows.with_columns(names.join(books, on=GROUP, how="left", maintain_order="left").select(placed))
 
     def _cap(self) -> pl.Expr:

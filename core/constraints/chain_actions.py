@@ -1,7 +1,7 @@
 """What a chain of constraints did, as typed rows: one per name and rule that changed it, one per unplaced remainder.
 
-Every change is told, however small, so that the changes of a name add up from the weight that was wanted to the one
-that came out. Columns: those of `by`, then
+The changes of a name add up, to 1e-12, from the weight that was wanted to the one that came out: only changes up to
+1e-14, which are rounding, are left out. Columns: those of `by`, then
 
 - `rule`: the kind of the constraint;
 - `verb`: "cut" (smaller), "raise" (larger), "shift" (other sign), "unplaced";
@@ -33,6 +33,8 @@ ACTION_COLUMNS = pl.Schema(
     }
 )
 
+ROUNDING = 1e-14  # a change up to this size, of weights up to 1, is no change that a rule made
+
 _before, _after = pl.col("before"), pl.col("after")
 
 
@@ -59,7 +61,8 @@ def actions_of(panel: Panel, constraints: Sequence[WeightConstraint], steps: pl.
 def _changes(rows: pl.LazyFrame, constraint: WeightConstraint) -> pl.LazyFrame:
     """One row per name that a rule changed."""
     verb = pl.when(_before * _after < 0).then(pl.lit("shift")).when(_after.abs() < _before.abs()).then(pl.lit("cut"))
-    return rows.filter(_before != _after).with_columns(
+    largest = pl.max_horizontal(_before.abs(), _after.abs(), pl.lit(1.0))
+    return rows.filter((_after - _before).abs() > ROUNDING * largest).with_columns(
         verb=verb.otherwise(pl.lit("raise")), symbol=SYMBOL, limit=constraint.limit, detail=None
     )
 

@@ -7,7 +7,7 @@ import polars as pl
 from pydantic import ConfigDict
 
 from core.constraints.base import WeightConstraint, group_level
-from core.constraints.panel import GROUP, ROUNDING, ROW, SYMBOL, WEIGHT
+from core.constraints.panel import GROUP, ROW, SYMBOL, WEIGHT
 from core.limits import require_positive
 
 SMALLEST = 1e-300  # a divisor in place of 0
@@ -44,10 +44,8 @@ class MaxGrossExposureConstraint(WeightConstraint):
     def adjusted(self, rows: pl.LazyFrame, fixed: pl.Expr) -> pl.LazyFrame:
         """Scale what may move into what the frozen names leave."""
         left = (self.max_exposure - fixed.abs().sum()).clip(lower_bound=0.0)
-        excess = _weight.abs().sum() - left
-        # Arithmetic in place of a condition, which costs as much as all the rest within a window; 0 / 0 is 0 here.
-        gross = (left + excess * (excess > ROUNDING)).clip(lower_bound=SMALLEST)
-        return rows.with_columns(_weight * (left / gross).over(GROUP))
+        factor = left / pl.max_horizontal(_weight.abs().sum(), left, pl.lit(SMALLEST))
+        return rows.with_columns(_weight * factor.over(GROUP))
 
     def levels(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """One row per group: its gross."""
@@ -78,8 +76,7 @@ class MarketNeutralConstraint(WeightConstraint):
 
     def adjusted(self, rows: pl.LazyFrame, fixed: pl.Expr) -> pl.LazyFrame:
         """Shift what may move by the same amount."""
-        net = _weight.sum() + fixed.sum()
-        shift = pl.when(net.abs() > ROUNDING).then(net / _weight.count()).otherwise(0.0)
+        shift = (_weight.sum() + fixed.sum()) / _weight.count()
         return rows.with_columns(_weight - shift.over(GROUP))
 
     def levels(self, rows: pl.LazyFrame) -> pl.LazyFrame:

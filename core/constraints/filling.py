@@ -20,9 +20,10 @@ import polars as pl
 
 STRETCH = 1.25  # a range of scales, end by start: few names reach their ceiling in it, few books end beyond it
 
-_size, _ceiling, _ratio = pl.col("size"), pl.col("ceiling"), pl.col("ratio")
+_size, _ceiling = pl.col("size"), pl.col("ceiling")
 _lowest, _scale, _total, _full, _free = (pl.col(name) for name in ("lowest", "scale", "total", "full", "free"))
-_highest = _lowest * STRETCH
+_reach = pl.col("reach")  # the scale at which a name is at its ceiling, in units of the lowest scale of the range
+_settled = _scale <= _lowest * STRETCH
 
 
 def scales(book: pl.DataFrame, keys: Sequence[str], total: pl.Expr = _size.sum()) -> pl.DataFrame:  # noqa: B008
@@ -32,31 +33,32 @@ def scales(book: pl.DataFrame, keys: Sequence[str], total: pl.Expr = _size.sum()
     aggregate over the names of a book; left out, a book places what it has, at a scale of exactly 1 where nobody is
     above a ceiling.
     """
-    members = book.with_columns(ratio=_ceiling / _size, lowest=(total / _size.sum()).over(keys))
+    members = book.with_columns(lowest=(total / _size.sum()).over(keys))
     bounds = _best_bounds(members, keys, total)
-    found = [bounds.filter(_scale <= _highest)]
-    while not (beyond := bounds.filter(_scale > _highest).select(*keys, lowest="scale")).is_empty():
+    found = [bounds.filter(_settled)]
+    while not (beyond := bounds.filter(~_settled).select(*keys, lowest="scale")).is_empty():
         members = members.drop("lowest").join(beyond, on=keys, maintain_order="left")
         bounds = _best_bounds(members, keys, total)
-        found.append(bounds.filter(_scale <= _highest))
+        found.append(bounds.filter(_settled))
     return pl.concat(found).select(*keys, "scale")
 
 
 def _best_bounds(members: pl.DataFrame, keys: Sequence[str], total: pl.Expr) -> pl.DataFrame:
     """The best of the bounds that the names of one range of scales give, one row per book: keys, lowest, scale."""
+    members = members.with_columns(reach=_ceiling / (_lowest * _size))
     books = members.group_by(keys, maintain_order=True).agg(
         _lowest.first(),
         total=total,
-        full=pl.when(_ratio <= _lowest).then(_ceiling).sum(),
-        free=pl.when(_ratio > _highest).then(_size).sum(),
-        binding=_ratio.min() < _lowest.first(),
+        full=pl.when(_reach <= 1.0).then(_ceiling).sum(),
+        free=pl.when(_reach > STRETCH).then(_size).sum(),
+        binding=_reach.min() < 1.0,
     )
-    head = _full.first() + _ceiling.sort_by(_ratio).cum_sum().shift(1, fill_value=0.0)
-    tail = _free.first() + _size.sort_by(_ratio).cum_sum(reverse=True)
+    head = _full.first() + _ceiling.sort_by(_reach).cum_sum().shift(1, fill_value=0.0)
+    tail = _free.first() + _size.sort_by(_reach).cum_sum(reverse=True)
     within = (
         members.lazy()
-        .filter((_ratio > _lowest) & (_ratio <= _highest))
-        .select(*keys, "size", "ceiling", "ratio")
+        .filter((_reach > 1.0) & (_reach <= STRETCH))
+        .select(*keys, "size", "ceiling", "reach")
         .join(books.lazy(), on=keys, maintain_order="left")
         .group_by(keys, maintain_order=True)
         .agg(best=((_total.first() - head) / tail).max(), filled=_ceiling.sum())

@@ -19,8 +19,6 @@ from core.constraints.checks import anonymous, is_text, require_columns, require
 GROUP, SYMBOL, WEIGHT, FROZEN, BUCKET, ROW = "group", "symbol", "weight", "frozen", "bucket", "row"
 
 PIECE_ROWS = 1_000_000  # large enough to be worth a task of its own, small enough to keep all cores busy
-ROUNDING = 1e-12  # an excess of a sum up to this size is rounding; acting on it would only add noise
-
 Step = Callable[[pl.LazyFrame, pl.Expr], pl.LazyFrame]
 """From rows whose WEIGHT may move, and the expression of the weights that may not, to rows with another WEIGHT."""
 

@@ -230,7 +230,7 @@ LIMITS = st.builds(
 EXPECTED_BREACHES = {"min_buckets_represented"}  # what scarcity alone may leave unmet, where nothing is fixed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(ASSETS, POSITIONS, LIMITS, st.sampled_from([None, ScoreWeighted()]))
 def test_every_promise_holds_for_random_portfolios(assets, positions, limits, sizing):
     plan = engine(sizing=sizing).plan(AS_OF, positions, assets, limits)

@@ -12,13 +12,16 @@ from tasks.settings import ROOT
 AS_OF = "2026-11-20"
 
 
+pytestmark = pytest.mark.xdist_group("prefect")
+
+
 @pytest.fixture
-def evenkeel(tmp_path):
-    """Run a command in an environment of its own."""
+def evenkeel(tmp_path, prefect_server):
+    """Run a command with a database of its own."""
     environment = os.environ | {
         "EVENKEEL_DATABASE_URL": f"sqlite:///{tmp_path / 'evenkeel.db'}",
         "EVENKEEL_TARGETS": str(tmp_path / "targets"),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_API_URL": prefect_server,
     }
 
     def command(*words):

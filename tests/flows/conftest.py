@@ -10,19 +10,6 @@ AS_OF = dt.date(2026, 11, 20)
 PORTFOLIOS = ("balanced", "concentrated", "newcomer")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def prefect_server():
-    """One Prefect server of its own for all tests of flows."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    with (
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        prefect_test_harness(server_startup_timeout=120),
-    ):
-        yield
-
-
 @pytest.fixture(scope="session")
 def market():
     return demo_market(AS_OF)

@@ -22,6 +22,8 @@ from flows.occasion import BatchRefusedError
 from tasks.settings import named_policy, settings
 from tests.flows.conftest import AS_OF, PORTFOLIOS
 
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.xdist_group("prefect")]
+
 
 def run(**parameters) -> State:
     return daily_rebalance(**{"as_of": AS_OF, **parameters}, return_state=True)

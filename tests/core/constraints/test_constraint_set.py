@@ -143,6 +143,12 @@ def test_actions_tell_rule_verb_amounts_and_limit() -> None:
     ]
 
 
+def test_a_change_by_rounding_alone_is_no_action() -> None:
+    weights = weights_of([0.1, 0.2, -0.3])
+    assert weights["weight"].sum() != 0.0
+    assert ConstraintSet([MarketNeutralConstraint()]).apply(weights).actions.is_empty()
+
+
 def test_a_change_of_sign_is_a_shift_and_a_missing_bucket_is_null() -> None:
     actions = ConstraintSet([MarketNeutralConstraint()]).apply(weights_of([0.75, 0.25])).actions
     assert actions.select("verb", "symbol", "bucket").rows() == [("cut", "A", None), ("shift", "B", None)]

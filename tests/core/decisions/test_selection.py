@@ -204,7 +204,7 @@ def problems(draw):
     return names, bounds
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(problems())
 def test_choice_is_the_best_of_all_that_the_limits_allow(problem):
     names, bounds = problem
