@@ -3,7 +3,7 @@ BIN := .venv/bin
 export PYTHONPATH := .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock replay clean
+.PHONY: help demo test check lint coverage bench format replay lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -13,15 +13,22 @@ demo: .venv/run ## set up, and run a daily rebalance on demo data
 	@deployments/demo.sh $(BIN)
 
 test: .venv/dev ## set up, and pass the tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist worksteal
 
-check: .venv/dev ## lint, format, types, import contracts, tests and the coverage floor
+check: test lint coverage ## all of it: tests, lint, format, types, import contracts, the coverage floor
+
+lint: .venv/dev ## lint, format, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+coverage: .venv/dev ## lines and branches of buckets, enforcement and constraints: all of them
+	$(BIN)/pytest -n 2 tests/core/constraints tests/core/decisions --cov --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
+
+bench: .venv/dev ## measure: how much bucket enforcement adds to a run
+	$(BIN)/python -m tests.benchmarks.bench_buckets
 
 format: .venv/dev ## format the code
 	$(BIN)/ruff format .

@@ -47,6 +47,8 @@ def action_rows(
     detail: str | pl.Expr | None = None,
 ) -> pl.DataFrame:
     """One action per row of `rows` (portfolio_id, as_of, and symbol and bucket where the action concerns one)."""
+    if rows.is_empty():
+        return empty(Actions)
     present = {column: pl.col(column) if column in rows.columns else None for column in ("symbol", "bucket")}
     columns: Mapping[str, Any] = {
         "seq": 0,
@@ -59,7 +61,7 @@ def action_rows(
         "limit": limit,
         "detail": detail,
     }
-    types = Actions.create_empty().schema
+    types = empty(Actions).schema
     named = [_literal(content).cast(types[name]).alias(name) for name, content in columns.items()]
     return rows.select(*RUN_KEYS, *named)
 

@@ -17,6 +17,10 @@ os.environ.update(
 )
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None, max_examples=40)  # few enough for every day, on a busy machine
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

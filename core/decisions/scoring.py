@@ -68,9 +68,7 @@ def _pivoted(signal_values: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 
 def _comparable(signal: SignalConfig) -> pl.Expr:
     value = pl.when("compared").then(pl.col(f"raw {signal.name}"))
-    oriented = value if signal.higher_is_better or signal.normaliser == "none" else -value
-    comparable = normalised(oriented, signal.normaliser, RUN_KEYS)
-    return comparable if signal.higher_is_better or signal.normaliser != "none" else 1.0 - comparable
+    return normalised(value, signal.normaliser, RUN_KEYS, higher_is_better=signal.higher_is_better)
 
 
 def _combined(signals: Sequence[SignalConfig]) -> pl.Expr:

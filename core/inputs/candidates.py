@@ -127,9 +127,13 @@ def _excluded(judged: pl.DataFrame) -> pl.DataFrame:
 
 def other_currency(candidates: pl.DataFrame, portfolios: pl.DataFrame) -> pl.DataFrame:
     """Findings on candidates that are in another currency than a portfolio's."""
-    foreign = portfolios.select("portfolio_id", "base_currency").join_where(
-        candidates.filter(pl.col("excluded").is_null()), pl.col("currency") != pl.col("base_currency")
-    )
+    own = portfolios.select("portfolio_id", "base_currency")
+    offered_in = candidates.filter(pl.col("excluded").is_null()).drop_nulls("currency")
+    differ = (
+        own.select("base_currency").unique().join(offered_in.select("currency").unique(), how="cross")
+        .filter(pl.col("currency") != pl.col("base_currency"))
+    )  # fmt: skip
+    foreign = own.join(differ, on="base_currency").join(offered_in, on="currency").sort("portfolio_id", "symbol")
     return found(
         foreign,
         Severity.EXCLUDE,

@@ -14,7 +14,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from core.schemas import INPUTS
+from core.schemas import INPUTS, empty
 
 OPTIONAL = {"assets": ("currency",), "prices": ("adjusted_close",), "corporate_actions": ("new_symbol",)}
 """Columns that a query or a file may leave out, by input table; they are null then."""
@@ -25,7 +25,7 @@ _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?$"  # what some tools append to a date
 
 def types_of(schema: type[dy.Schema]) -> pl.Schema:
     """The Polars types of a schema's columns."""
-    return schema.create_empty().schema
+    return empty(schema).schema
 
 
 def required_columns(table: str) -> list[str]:

@@ -12,9 +12,6 @@ from tasks.settings import ROOT
 AS_OF = "2026-11-20"
 
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
-
 @pytest.fixture
 def evenkeel(tmp_path, prefect_server):
     """Run a command with a database of its own."""

@@ -22,7 +22,7 @@ from flows.occasion import BatchRefusedError
 from tasks.settings import named_policy, settings
 from tests.flows.conftest import AS_OF, PORTFOLIOS
 
-pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.xdist_group("prefect")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def run(**parameters) -> State:
