@@ -3,7 +3,7 @@
 `python -m deployments.replay FOLDER` runs the days of a folder through the flow, one portfolio per shipped policy, in a
 database of its own, and lists what was refused and why. The folder holds `assets.csv` (symbol, name, sector) and
 `snapshots.parquet` (as_of, symbol, close, low_52w, high_52w, price_earnings, a row being what was known on the morning
-of as_of), and may hold `corporate_actions.csv` (effective, symbol, factor).
+of as_of), and may hold `corporate_actions.csv` (effective, symbol, factor, new_symbol).
 
 `Market.of` reads them, with two signals: the position in the 52-week range and the earnings yield. `Desk` does by
 hand what a desk does every morning: it reports the positions, and writes off by override what has lost its price for
@@ -47,8 +47,8 @@ class Market:
         assets = pl.read_csv(folder / "assets.csv")
         snapshots = pl.read_parquet(folder / "snapshots.parquet")
         file = folder / "corporate_actions.csv"
-        if corporate_actions is None and file.exists():
-            corporate_actions = pl.read_csv(file, try_parse_dates=True)
+        if corporate_actions is None:
+            corporate_actions = pl.read_csv(file, try_parse_dates=True) if file.exists() else NO_ACTIONS
         return cls(
             assets=assets.select(
                 "symbol",
@@ -59,7 +59,7 @@ class Market:
             ),
             prices=snapshots.drop_nulls("close").select("as_of", "symbol", "close"),
             signals=_signals(snapshots),
-            corporate_actions=NO_ACTIONS if corporate_actions is None else NO_ACTIONS.vstack(corporate_actions),
+            corporate_actions=corporate_actions.cast(NO_ACTIONS.schema).select(NO_ACTIONS.columns),
         )
 
     def between(self, first: dt.date, last: dt.date) -> "Market":
@@ -99,7 +99,6 @@ class Desk:
     portfolio_id: str
     quantities: dict[str, float] = field(default_factory=dict)
     cash: float = INITIAL_CASH
-    written_off: dict[str, dt.date] = field(default_factory=dict)
 
     def split(self, factors: dict[str, float]) -> None:
         """Receive the shares of a split, as a custodian books them."""
@@ -116,10 +115,9 @@ class Desk:
         closed = targets.filter(action="close")["symbol"].to_list()
         self.quantities = {symbol: units for symbol, units in self.quantities.items() if symbol not in closed}
 
-    def write_off(self, symbol: str, day: dt.date) -> None:
-        """Give up a holding that has no price any more."""
-        del self.quantities[symbol]
-        self.written_off[symbol] = day
+    def write_off(self, symbols: Sequence[str]) -> None:
+        """Give up holdings that have no price any more."""
+        self.quantities = {symbol: units for symbol, units in self.quantities.items() if symbol not in symbols}
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,7 @@ class Day:
     portfolio_id: str
     outcome: Outcome
     turnover: float
+    written_off: tuple[str, ...]
 
 
 def replayed(
@@ -146,12 +145,11 @@ def replayed(
             gone = [s for s in desk.quantities if (day - last_priced[s]).days > max_price_age]
             store.load_frames(database, morning(desk, day, gone))
             report = run_day(desk.portfolio_id, day)
-            for symbol in gone:
-                desk.write_off(symbol, day)
+            desk.write_off(gone)
             (outcome,) = report.outcomes
             if outcome.outcome != "refused":
                 desk.trade(report.targets)
-            yield Day(day, desk.portfolio_id, outcome, _turnover(report))
+            yield Day(day, desk.portfolio_id, outcome, _turnover(report), tuple(gone))
 
 
 def opened(database: Engine, market: Market, portfolio_ids: Sequence[str]) -> None:
@@ -216,16 +214,19 @@ def main(folder: Path) -> None:
     days = []
     for day in replayed(database, Market.of(folder), policy_names(), through_flow):
         days.append(day)
-        told = (
-            f"refused: {day.outcome.reason}"
-            if day.outcome.reason
-            else f"{day.outcome.outcome}, turnover {day.turnover:.2%}"
-        )
-        print(f"{day.as_of}  {day.portfolio_id:<16}{told}", flush=True)
+        print(f"{day.as_of}  {day.portfolio_id:<16}{_told(day)}", flush=True)
     for policy in policy_names():
         mine = [day for day in days if day.portfolio_id == policy]
-        refused = [day for day in mine if day.outcome.outcome == "refused"]
-        print(f"{policy:<16}{len(mine)} days, {len(mine) - len(refused)} published, {len(refused)} refused")
+        refused = sum(day.outcome.outcome == "refused" for day in mine)
+        written_off = sorted(symbol for day in mine for symbol in day.written_off)
+        print(
+            f"{policy:<16}{len(mine)} days, {len(mine) - refused} published, {refused} refused, "
+            f"{len(written_off)} holdings written off {' '.join(written_off)}"
+        )
+
+
+def _told(day: Day) -> str:
+    return f"refused: {day.outcome.reason}" if day.outcome.reason else f"published, turnover {day.turnover:.2%}"
 
 
 if __name__ == "__main__":
