@@ -15,6 +15,7 @@ import polars as pl
 from sqlalchemy.engine import Engine
 
 from core import store
+from core.actions import sentences
 from core.engine import Plan, considered_universe, decided
 from core.inputs import Gated, judge, judge_coverage, signal_values, table_names
 from core.models import Inputs
@@ -31,7 +32,8 @@ OUTPUTS = {
     "breaches": Breaches,
     "bucket_statistics": BucketStatisticsRows,
 }
-TOLD = 3  # so many reasons of a refusal are told in full
+TOLD = 4  # so many reasons of a refusal are told in full
+WIDEN = "Widen one of these limits in the policy, or change what conflicts with it."
 STOPS = (Severity.STOP_BATCH.value, Severity.STOP_PORTFOLIO.value)
 
 
@@ -139,18 +141,23 @@ def _record(
         program_version=__version__,
         started_at=occasion.started_at,
         findings=findings,
-        reason=refusal(findings, parts["breaches"]),
+        reason=refusal(findings, parts["breaches"], parts["actions"]),
         **parts,
     )
 
 
-def refusal(findings: pl.DataFrame, breaches: pl.DataFrame) -> str | None:
-    """Why a run is refused, in words: what stops it, with the remedy, or the limits that its weights breach."""
+def refusal(findings: pl.DataFrame, breaches: pl.DataFrame, actions: pl.DataFrame) -> str | None:
+    """Why a run is refused, in words: what stops it, with the remedy, or the limits that its weights breach.
+
+    An unmet representation is told with the nearest way out.
+    """
     stops = findings.filter(pl.col("severity").cast(pl.String).is_in(STOPS))
-    reasons = [f"{row['message']} {row['remedy']}" for row in stops.head(TOLD).iter_rows(named=True)]
-    reasons += [breach_sentence(row) for row in breaches.head(TOLD - len(reasons)).iter_rows(named=True)]
-    more = stops.height + breaches.height - len(reasons)
-    return " ".join([*reasons, *([f"And {more} more."] if more else [])]) or None
+    reasons = [f"{row['message']} {row['remedy']}" for row in stops.iter_rows(named=True)]
+    if not breaches.is_empty():
+        ways_out = [f"{told}." for told in sentences(actions.filter(verb="unmet"))]
+        reasons += [*map(breach_sentence, breaches.iter_rows(named=True)), *ways_out, WIDEN]
+    more = [f"And {len(reasons) - TOLD} more."] if len(reasons) > TOLD else []
+    return " ".join([*reasons[:TOLD], *more]) or None
 
 
 def breach_sentence(breach: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.actions import action_rows, numbered
+from core.arithmetic import ordered_sum
 from core.decisions.bucket_limits_enforcer import enforce_bucket_limits
 from core.decisions.ranking import ALIVE
 from core.decisions.scoring import on_proposed_side, scored, with_sizing_input
@@ -149,7 +150,7 @@ def _rule_changes(changes: pl.DataFrame) -> pl.DataFrame:
 def _shortfall(rows: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
     """One action per run whose gross stays below the total wanted."""
     gross = rows.group_by(RUN_KEYS, maintain_order=True).agg(
-        gross=pl.col("target_weight").abs().sum(), names=ALIVE.sum()
+        gross=ordered_sum(pl.col("target_weight").abs()), names=ALIVE.sum()
     )
     short = gross.filter(pl.col("gross") < limits.target_total_allocation - TOLERANCE)
     why = (

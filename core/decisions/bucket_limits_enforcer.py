@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from core.actions import action_rows, numbered, sentences
+from core.arithmetic import ordered_sum, ratio
 from core.decisions.bucket_manager import BucketManager, represented_buckets, require_usable
 from core.decisions.listing import as_rows
 from core.decisions.ranking import ALIVE, in_slot_order, place, reject
@@ -68,11 +69,11 @@ def _within_allocation_limit(rows: pl.DataFrame, limit: float) -> tuple[pl.DataF
     of_bucket = (*RUN_KEYS, "bucket")
     moves = ALIVE & ~pl.col("fixed")
     measured = rows.with_columns(
-        movable=pl.col("proposed_weight").abs().filter(moves).sum().over(of_bucket),
-        frozen=pl.col("current_weight").abs().filter(ALIVE & pl.col("fixed")).sum().over(of_bucket),
+        movable=ordered_sum(pl.when(moves).then(pl.col("proposed_weight").abs())).over(of_bucket),
+        frozen=ordered_sum(pl.when(ALIVE & pl.col("fixed")).then(pl.col("current_weight").abs())).over(of_bucket),
     ).with_columns(room=pl.max_horizontal(limit - pl.col("frozen"), 0.0))
     over = (pl.col("movable") + pl.col("frozen") > limit + TOLERANCE) & (pl.col("movable") > 0)
-    cut = pl.when(moves & over).then(pl.col("proposed_weight") * (pl.col("room") / pl.col("movable")))
+    cut = pl.when(moves & over).then(pl.col("proposed_weight") * ratio(pl.col("room"), pl.col("movable")))
     actions = action_rows(
         measured.filter(over).unique(of_bucket, keep="first").sort(of_bucket).drop("symbol"),
         STEP,

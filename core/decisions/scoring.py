@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from core.arithmetic import ratio
 from core.inputs import SignalConfig, normalised
 from core.limits import TOLERANCE
 from core.schemas import KEYS, RUN_KEYS, Scored
@@ -76,7 +77,7 @@ def _combined(signals: Sequence[SignalConfig]) -> pl.Expr:
     columns = [(pl.col(f"signal {signal.name}"), signal.weight) for signal in signals]
     weighted = pl.sum_horizontal([(column * weight).fill_null(0.0) for column, weight in columns])
     present = pl.sum_horizontal([column.is_not_null() * pl.lit(weight) for column, weight in columns])
-    return pl.when(present > 0).then(weighted / present)
+    return pl.when(present > 0).then(ratio(weighted, present))
 
 
 def _confidence(signals: Sequence[SignalConfig]) -> pl.Expr:

@@ -6,6 +6,7 @@ scaled so that with the fixed names they sum to the wanted gross. Fixed names ke
 
 import polars as pl
 
+from core.arithmetic import ordered_sum, ratio
 from core.decisions.ranking import ALIVE
 from core.limits import TOLERANCE, RebalancingLimits
 from core.policy import AsProposed, EqualWeight, InverseVolatility, LongShort, ScoreWeighted, Sizing
@@ -19,10 +20,10 @@ def sized(rows: pl.DataFrame, sizing: Sizing, limits: RebalancingLimits) -> pl.D
     group = (*RUN_KEYS, "side") if isinstance(sizing, LongShort) else RUN_KEYS
     total = limits.target_total_allocation / (2 if isinstance(sizing, LongShort) else 1)
     share = pl.when(MOVABLE).then(_shares(sizing)).otherwise(0.0)
-    fixed = pl.col("current_weight").abs().filter(ALIVE & pl.col("fixed")).sum().over(group)
-    shares = share.abs().sum().over(group)
+    fixed = ordered_sum(pl.when(ALIVE & pl.col("fixed")).then(pl.col("current_weight").abs())).over(group)
+    shares = ordered_sum(share.abs()).over(group)
     room = pl.max_horizontal(total - fixed, 0.0)
-    movable_weight = pl.when(shares > TOLERANCE).then(share * (room / shares)).otherwise(0.0)
+    movable_weight = pl.when(shares > TOLERANCE).then(share * ratio(room, shares)).otherwise(0.0)
     wanted = (
         pl.when(~ALIVE).then(0.0).when("fixed").then("current_weight").otherwise(movable_weight)
     )  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from core.arithmetic import ratio
 from core.decisions.bucket_manager import BucketManager
 from core.errors import InputError
 from core.inputs import Gated
@@ -24,7 +25,7 @@ def considered(gated: Gated) -> pl.DataFrame:
 
 
 def _held(gated: Gated) -> pl.DataFrame:
-    weight = pl.col("quantity") * pl.col("close") / pl.col("nav")
+    weight = ratio(pl.col("quantity") * pl.col("close"), pl.col("nav"))
     return gated.holdings.join(gated.nav, on=RUN_KEYS).select(
         *KEYS,
         pl.lit(AssetPriority.PORTFOLIO.value).alias("priority"),

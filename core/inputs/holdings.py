@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from core.arithmetic import ordered_sum
 from core.inputs import holding_checks
 from core.inputs.config import GateConfig
 from core.inputs.corporate_actions import brought_forward, renamed
@@ -138,7 +139,7 @@ def _net_asset_values(held: pl.DataFrame, cash: pl.DataFrame) -> pl.DataFrame:
     """Σ quantity × close + cash of each portfolio, null where a price is missing; rows are sorted before the sum."""
     worth = pl.col("quantity") * pl.col("close")
     positions = held.group_by("portfolio_id", maintain_order=True).agg(
-        positions=pl.when(worth.is_not_null().all()).then(worth.sum())
+        positions=pl.when(worth.is_not_null().all()).then(ordered_sum(worth))
     )
     valued = cash.join(positions.with_columns(has_positions=True), on="portfolio_id", how="left").sort("portfolio_id")
     total = pl.when(pl.col("has_positions").is_null()).then(0.0).otherwise("positions")

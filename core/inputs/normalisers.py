@@ -11,6 +11,8 @@ from typing import Literal
 
 import polars as pl
 
+from core.arithmetic import ordered_mean, ratio
+
 Normaliser = Literal["rank", "minmax", "zscore", "none"]
 Keys = str | Sequence[str]
 
@@ -30,24 +32,25 @@ def normalised(signal: pl.Expr, method: Normaliser, by: Keys, *, higher_is_bette
 
 
 def _rank(signal: pl.Expr, by: Keys) -> pl.Expr:
-    return (signal.rank("average") / signal.count()).over(by)
+    return ratio(signal.rank("average"), signal.count()).over(by)
 
 
 def _minmax(signal: pl.Expr, by: Keys) -> pl.Expr:
     scaled = _scaled(signal)
-    place = (scaled - scaled.min()) / (scaled.max() - scaled.min())
+    place = ratio(scaled - scaled.min(), scaled.max() - scaled.min())
     return place.clip(0.0, 1.0).over(by).fill_nan(None)  # a division by one number may round to just above 1
 
 
 def _zscore(signal: pl.Expr, by: Keys) -> pl.Expr:
     scaled = _scaled(signal)
-    score = ((scaled - scaled.mean()) / scaled.std(ddof=0)).over(by).fill_nan(None)
+    deviation = scaled - ordered_mean(scaled)
+    score = ratio(deviation, ordered_mean(deviation**2).sqrt()).over(by).fill_nan(None)
     return score.map_batches(_normal_distribution, return_dtype=pl.Float64, is_elementwise=True)
 
 
 def _scaled(signal: pl.Expr) -> pl.Expr:
     """Keeps sums and squares of huge and tiny values in range; values that differ by rounding alone become equal."""
-    return signal / signal.abs().max()
+    return ratio(signal, signal.abs().max())
 
 
 def _normal_distribution(scores: pl.Series) -> pl.Series:

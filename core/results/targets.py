@@ -7,6 +7,7 @@ name never disappears: it has a row, if only to close it. `bucket_statistics` su
 import polars as pl
 
 from core.actions import sentences
+from core.arithmetic import ordered_mean, ordered_sum, ratio
 from core.limits import TOLERANCE, RebalancingLimits
 from core.schemas import CASH_SYMBOL, KEYS, RUN_KEYS, BucketStatisticsRows, Targets, TradeAction
 
@@ -41,7 +42,7 @@ def targets(rows: pl.DataFrame, nav: pl.DataFrame, actions: pl.DataFrame) -> pl.
         action=trade_action(pl.col("current_weight"), pl.col("target_weight")),
         trade_weight=trade,
         trade_notional=trade * pl.col("nav"),
-        trade_quantity=trade * pl.col("nav") / pl.col("close"),
+        trade_quantity=ratio(trade * pl.col("nav"), pl.col("close")),
     )
     return Targets.cast(traded.select(Targets.column_names()).sort(KEYS))
 
@@ -55,7 +56,7 @@ def _reasons(actions: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
 def _cash(named: pl.DataFrame, nav: pl.DataFrame) -> pl.DataFrame:
     """The cash row of each run: what the names leave of the whole."""
     weights = pl.col("current_weight", "wanted_weight", "target_weight")
-    held = named.group_by(RUN_KEYS).agg(weights.sum())
+    held = named.group_by(RUN_KEYS).agg(ordered_sum(weights))
     left = nav.join(held, on=RUN_KEYS, how="left").with_columns(-weights.fill_null(0.0) + 1.0)
     return left.select(
         *RUN_KEYS,
@@ -89,8 +90,8 @@ def bucket_statistics(target_rows: pl.DataFrame, limits: RebalancingLimits) -> p
     score = pl.col("score")
     grouped = positions.group_by(*RUN_KEYS, "bucket").agg(
         asset_count=pl.len(),
-        gross_weight=pl.col("target_weight").abs().sum(),
-        avg_score=score.mean(),
+        gross_weight=ordered_sum(pl.col("target_weight").abs()),
+        avg_score=ordered_mean(score),
         max_score=score.max(),
         min_score=score.min(),
         max_positions=pl.lit(limits.max_positions_per_bucket if buckets and limits.enforce_position_limits else None),

@@ -1,0 +1,127 @@
+"""A batch from the database to its records, on the demo market."""
+
+import datetime as dt
+from dataclasses import replace
+
+import polars as pl
+import pytest
+from sqlalchemy import text
+
+from core import Policy, RebalancingLimits, batch, store
+from core.batch import Occasion, refusal
+from core.policy import DEFAULT_SIGNALS, LongShort, ScoreWeighted, Scoring
+from core.schemas import Actions, Breaches, Findings, empty
+from deployments.demo_market import demo_market
+
+AS_OF = dt.date(2026, 11, 20)
+NOON = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+LIMITS = RebalancingLimits(initial_new_positions=10, enable_bucket_diversification=True)
+
+
+@pytest.fixture(scope="module")
+def market():
+    return demo_market(AS_OF)
+
+
+@pytest.fixture
+def database(tmp_path, market):
+    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    store.init(engine)
+    store.load_frames(engine, market)
+    return engine
+
+
+def run(database, tmp_path, portfolios=None, **settings):
+    policy = Policy(**{"name": "test", "limits": LIMITS} | settings)
+    occasion = Occasion(policy, AS_OF, "batch", NOON)
+    return batch.rebalance(database, tmp_path / "targets", occasion, portfolios, clock=lambda: NOON)
+
+
+def outcomes(report):
+    return {told.portfolio_id: told.outcome for told in report.outcomes}
+
+
+def execute(database, sql):
+    with database.begin() as connection:
+        connection.execute(text(sql))
+
+
+@pytest.mark.parametrize("normaliser", ["rank", "minmax", "zscore"])
+def test_a_portfolio_gets_the_same_bits_alone_and_in_a_batch(normaliser, database, tmp_path):
+    scoring = Scoring(tuple(replace(signal, normaliser=normaliser) for signal in DEFAULT_SIGNALS))
+    changed = {"scoring": scoring, "sizing": ScoreWeighted()}
+    together = run(database, tmp_path, **changed)
+    assert set(outcomes(together).values()) == {"published"}
+    for portfolio_id in outcomes(together):
+        alone = run(database, tmp_path, [portfolio_id], **changed)
+        assert outcomes(alone) == {portfolio_id: "unchanged"}  # the same identity
+        assert alone.targets.equals(together.targets.filter(portfolio_id=portfolio_id))
+        mine = together.bucket_statistics.filter(portfolio_id=portfolio_id)
+        assert alone.bucket_statistics.equals(mine)
+
+
+def test_an_unmet_representation_is_refused_with_the_nearest_way_out(database, tmp_path):
+    limits = RebalancingLimits(enable_bucket_diversification=True, min_buckets_represented=3, max_new_positions=0)
+    report = run(database, tmp_path, ["concentrated"], limits=limits)
+    (told,) = report.outcomes
+    assert told.outcome == "refused"
+    assert "min_buckets_represented is 1, limit 3, off by 2." in told.reason
+    assert "rejected by max_new_positions" in told.reason
+    assert report.targets.is_empty()
+
+
+def test_a_long_short_book_without_enough_names_is_refused(database, tmp_path):
+    limits = RebalancingLimits(max_total_positions=200, max_new_positions=200)
+    report = run(database, tmp_path, ["newcomer"], limits=limits, sizing=LongShort(60))
+    (told,) = report.outcomes
+    assert told.outcome == "refused"
+    assert "long_short of long" in told.reason
+
+
+def test_a_later_stop_of_the_batch_refuses_although_weights_were_made(database, tmp_path):
+    execute(database, "DELETE FROM signals WHERE symbol < 'M'")
+    report = run(database, tmp_path)
+    assert set(outcomes(report).values()) == {"refused"}
+    assert store.read_current(database).is_empty()
+
+
+def test_deliberately_broken_constraints_publish_nothing(database, tmp_path, monkeypatch):
+    """Whatever the constraints do to the weights, the last word is that of the verification."""
+    from core.constraints import ConstraintSet
+
+    honest = ConstraintSet.apply
+
+    def broken(self, weights, by="end_time"):
+        made = honest(self, weights, by)
+        doubled = made.weights.with_columns(pl.col("weight") * 2)
+        return type(made)(doubled, made.actions, made.breaches.clear(), made.infeasible)
+
+    monkeypatch.setattr(ConstraintSet, "apply", broken)
+    report = run(database, tmp_path)
+    assert set(outcomes(report).values()) == {"refused"}
+    assert store.read_current(database).is_empty()
+    assert not (tmp_path / "targets").exists()
+
+
+def test_other_inputs_supersede_and_the_first_run_stays_readable(database, tmp_path):
+    run(database, tmp_path)
+    first = store.read_runs(database, AS_OF, "balanced")["run_id"].item()
+    before = store.run_rows(database, "targets", first)
+    execute(database, "UPDATE cash SET amount = amount + 1000 WHERE portfolio_id = 'balanced'")
+    assert outcomes(run(database, tmp_path)) == {
+        "balanced": "published",
+        "concentrated": "unchanged",
+        "newcomer": "unchanged",
+    }
+    runs = store.read_runs(database, AS_OF, "balanced")
+    assert runs["status"].to_list() == ["superseded", "published"]
+    assert store.run_rows(database, "targets", first).equals(before)
+
+
+def test_a_refusal_tells_its_first_reasons_and_counts_the_rest():
+    row = {"portfolio_id": "p", "as_of": AS_OF, "constraint": "max_position", "limit": 0.1, "level": 0.2, "excess": 0.1}
+    many = Breaches.cast(pl.DataFrame([row | {"scope": f"S{i}"} for i in range(6)]).select(Breaches.column_names()))
+    told = refusal(empty(Findings), many, empty(Actions))
+    assert told.startswith("max_position of S0 is 0.2, limit 0.1, off by 0.1. ")
+    assert told.endswith("And 3 more.")
+    assert refusal(empty(Findings), empty(Breaches), empty(Actions)) is None
