@@ -12,12 +12,16 @@ import polars as pl
 from core.schemas import RUN_KEYS, Actions, empty
 
 WEIGHT_CHANGE = "{symbol} {before:.2%} -> {after:.2%} by {rule}{at_limit}"
+REJECTED = "{symbol} rejected by {rule}"
 UNPLACED = "{before:.2%} -> {after:.2%} placed under {rule}: {detail}"
 
 SENTENCES: dict[str, str] = {
     "reject data_gate": "{symbol} rejected: excluded by the data gate, {detail}",
     "reject not_tradable": "{symbol} rejected: not tradable",
     "reject no_score": "{symbol} rejected: no score",
+    "reject no_volatility": "{symbol} rejected: no volatility above 0, which sizing divides by",
+    "reject no_proposed_weight": "{symbol} rejected: no proposed weight",
+    "reject no_room": "{symbol} gets no weight: its share is 0, or fixed names and limits leave it no room",
     "keep fixed": "{symbol} keeps {after:.2%}: {detail}",
     "reject min_score_threshold": "{symbol} rejected: score {before:.4f} below the holding threshold {limit:.4f}",
     "reject min_score_new_position": "{symbol} rejected: score {before:.4f} below the entry threshold {limit:.4f}",
@@ -85,8 +89,8 @@ def numbered(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 def sentence(action: Mapping[str, Any]) -> str:
     """One action as a sentence."""
-    change = UNPLACED if action["verb"] == "unplaced" else WEIGHT_CHANGE
-    template = SENTENCES.get(f"{action['verb']} {action['rule']}", change)
+    by_verb = {"unplaced": UNPLACED, "reject": REJECTED}.get(action["verb"], WEIGHT_CHANGE)
+    template = SENTENCES.get(f"{action['verb']} {action['rule']}", by_verb)
     limit = action["limit"]
     return template.format(**action, at_limit="" if limit is None else f" (limit {limit:.2%})")
 

@@ -9,7 +9,6 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from sqlalchemy.engine import Engine
@@ -22,6 +21,7 @@ from core.models import Inputs
 from core.policy import Policy
 from core.results.identity import inputs_hashes, run_id
 from core.results.summary import BatchReport, Outcome
+from core.results.verify import breach_sentence
 from core.schemas import Actions, Breaches, BucketStatisticsRows, Severity, Targets, empty
 from core.store import Published, RunRecord
 from core.version import __version__
@@ -158,13 +158,6 @@ def refusal(findings: pl.DataFrame, breaches: pl.DataFrame, actions: pl.DataFram
         reasons += [*map(breach_sentence, breaches.iter_rows(named=True)), *ways_out, WIDEN]
     more = [f"And {len(reasons) - TOLD} more."] if len(reasons) > TOLD else []
     return " ".join([*reasons[:TOLD], *more]) or None
-
-
-def breach_sentence(breach: dict[str, Any]) -> str:
-    """One breach as a sentence."""
-    scope = f" of {breach['scope']}" if breach["scope"] else ""
-    level, limit, excess = breach["level"], breach["limit"], breach["excess"]
-    return f"{breach['constraint']}{scope} is {level:.6g}, limit {limit:.6g}, off by {excess:.3g}."
 
 
 def outcome(record: RunRecord, published: Published | None = None) -> Outcome:

@@ -7,7 +7,7 @@ Each step is a function of frames, used by the tasks of the flow and by `decided
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -17,7 +17,7 @@ from core.decisions.bucket_limits_enforcer import enforce_bucket_limits
 from core.decisions.ranking import ALIVE
 from core.decisions.scoring import on_proposed_side, scored, with_sizing_input
 from core.decisions.screening import screened
-from core.decisions.selection import chosen, chosen_per_side
+from core.decisions.selection import chosen, chosen_per_side, unmet_buckets
 from core.decisions.sizing import sized
 from core.decisions.universe import considered
 from core.inputs import Gated
@@ -58,8 +58,8 @@ def planned(scores: Step, nav: pl.DataFrame, policy: Policy) -> Plan:
     """The plan for names that are scored and screened."""
     enforced = within_buckets(scores.rows, policy)
     selected = selected_names(enforced.rows, policy)
-    constrained = constrained_weights(sized_names(selected.rows, policy), policy)
-    found = verified(constrained.rows, policy)
+    constrained = constrained_weights(sized_names(selected.rows, policy), nav, policy)
+    found = verified(constrained.rows, nav, policy)
     return plan_of([scores, enforced, selected, constrained], found, nav, policy)
 
 
@@ -107,8 +107,9 @@ def within_buckets(rows: pl.DataFrame, policy: Policy) -> Step:
     if not policy.limits.enable_bucket_diversification:
         return Step(rows, empty(Actions))
     announce("buckets", policy.limits)
-    protect_held = not policy.limits.allow_forced_closures
-    return enforce_bucket_limits(rows, policy.limits.bucket_limits, protect_held=protect_held)
+    # Weights are decided later, by the names that selection leaves: the allocation limit is the constrain step's.
+    limits = replace(policy.limits.bucket_limits, enforce_allocation_limits=False)
+    return enforce_bucket_limits(rows, limits, protect_held=not policy.limits.allow_forced_closures)
 
 
 def selected_names(rows: pl.DataFrame, policy: Policy) -> Step:
@@ -124,10 +125,11 @@ def sized_names(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     return sized(rows, policy.sizing, policy.limits)
 
 
-def constrained_weights(rows: pl.DataFrame, policy: Policy) -> Step:
+def constrained_weights(rows: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Step:
     """Rows of `Sized` with `target_weight`: the wanted weights under all constraints; rejected names at 0.
 
-    Names to be closed or never wanted take no part: they shift no mean and fill no room.
+    Names to be closed or never wanted take no part: they shift no mean and fill no room. The actions end with what the
+    final weights of each run of `nav` leave undone.
     """
     wanted = rows.filter(ALIVE).select(
         *KEYS, "bucket", "current_weight", pl.col("wanted_weight").alias("weight"), pl.col("fixed").alias("frozen")
@@ -138,7 +140,13 @@ def constrained_weights(rows: pl.DataFrame, policy: Policy) -> Step:
     placed = rows.join(final, on=KEYS, how="left", maintain_order="left").with_columns(
         target_weight=pl.when(target.abs() > TOLERANCE).then(target).otherwise(0.0)
     )
-    return Step(placed, numbered([_rule_changes(constrained.actions), _shortfall(placed, policy.limits)]))
+    runs = nav.select(RUN_KEYS)
+    undone = [
+        _without_room(placed),
+        unmet_buckets(placed, runs, policy.limits),
+        _shortfall(placed, runs, policy.limits),
+    ]
+    return Step(placed, numbered([_rule_changes(constrained.actions), *undone]))
 
 
 def _rule_changes(changes: pl.DataFrame) -> pl.DataFrame:
@@ -147,10 +155,18 @@ def _rule_changes(changes: pl.DataFrame) -> pl.DataFrame:
     return action_rows(changes, "constraints", pl.col("rule"), "", **columns).with_columns(verb=changes["verb"])
 
 
-def _shortfall(rows: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
+def _without_room(rows: pl.DataFrame) -> pl.DataFrame:
+    """One action per selected name that ends without a weight."""
+    empty_handed = ALIVE & ~pl.col("fixed") & (pl.col("target_weight") == 0)
+    wanted = pl.col("wanted_weight")
+    return action_rows(rows.filter(empty_handed), "constraints", "no_room", "reject", before=wanted, after=pl.lit(0.0))
+
+
+def _shortfall(rows: pl.DataFrame, runs: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
     """One action per run whose gross stays below the total wanted."""
-    gross = rows.group_by(RUN_KEYS, maintain_order=True).agg(
-        gross=ordered_sum(pl.col("target_weight").abs()), names=ALIVE.sum()
+    totals = rows.group_by(RUN_KEYS).agg(gross=ordered_sum(pl.col("target_weight").abs()), names=ALIVE.sum())
+    gross = runs.join(totals, on=RUN_KEYS, how="left", maintain_order="left").with_columns(
+        pl.col("gross").fill_null(0.0), pl.col("names").fill_null(0)
     )
     short = gross.filter(pl.col("gross") < limits.target_total_allocation - TOLERANCE)
     why = (
@@ -164,7 +180,7 @@ def _shortfall(rows: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def verified(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """The limits in force that final weights do not meet; schema `Breaches`, empty where all are met."""
+def verified(rows: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """The limits in force that the final weights of the runs of `nav` do not meet; empty where all are met."""
     per_side = policy.sizing.names_per_side if isinstance(policy.sizing, LongShort) else None
-    return breaches(rows, policy.constraint_set().constraints, policy.limits, per_side)
+    return breaches(rows, nav.select(RUN_KEYS), policy.constraint_set().constraints, policy.limits, per_side)

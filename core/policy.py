@@ -228,6 +228,10 @@ def require_room_for_both_sides(sizing: Sizing, limits: RebalancingLimits) -> No
                 f"long_short with {sizing.names_per_side} names per side may need {names} names, but limits.{limit} is "
                 f"{getattr(limits, limit)}: raise it to at least {names}."
             )
+    if not limits.allow_forced_closures:
+        raise ConfigurationError(
+            "long_short picks its names afresh and closes the others: set limits.allow_forced_closures to true."
+        )
     if limits.initial_new_positions is not None and limits.initial_new_positions < names:
         raise ConfigurationError(
             f"long_short needs {names} names to begin with, but limits.initial_new_positions is "

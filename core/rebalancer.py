@@ -19,16 +19,26 @@ from core.decisions.bucket_limits_enforcer import BucketLimitsEnforcer, violatio
 from core.decisions.bucket_manager import BucketManager, require_usable
 from core.decisions.listing import NO_DATE, PORTFOLIO, as_rows
 from core.decisions.ranking import ALIVE, in_slot_order
-from core.decisions.scoring import scored
+from core.decisions.scoring import mirrored, scored
 from core.decisions.universe import UniverseBuilder, held_weights
 from core.engine import Plan, announce, decided, planned, screened_names
 from core.errors import InputError
 from core.inputs import SignalConfig
 from core.limits import RebalancingLimits
 from core.models import AssetScore, BucketStatistics, RebalancingTarget
-from core.policy import DEFAULT_SIGNALS, Constraint, EqualWeight, Policy, Scoring, Sizing
+from core.policy import (
+    DEFAULT_SIGNALS,
+    Constraint,
+    EqualWeight,
+    InverseVolatility,
+    LongShort,
+    Policy,
+    Scoring,
+    Sizing,
+)
 from core.results.document import document, to_json
-from core.schemas import AssetPriority, TradeAction
+from core.results.verify import breach_sentence
+from core.schemas import KEYS, AssetPriority, TradeAction
 
 logger = logging.getLogger(__name__)
 
@@ -183,6 +193,8 @@ class CoreRebalancerEngine:
         )
         for requirement, found in plan.unmet.items():
             logger.warning("%s: %s of %s, %s", requirement, found["reached"], found["required"], found["reason"])
+        for breach in plan.breaches.iter_rows(named=True):
+            logger.warning("%s", breach_sentence(breach))
         return plan.targets
 
 
@@ -203,10 +215,12 @@ def _planned(
     as_of: dt.date = NO_DATE,
 ) -> Plan:
     """The plan for assets that are scored already."""
+    if isinstance(policy.sizing, InverseVolatility):
+        raise InputError("inverse_volatility reads prices, which a list of assets has none of: use another sizing.")
     assets, held = _with_held(scored_assets, current_positions)
-    announce("universe", policy.limits)
-    announce("scoring", policy.limits)
     rows = as_rows(assets, bucket_manager, as_of, held)
+    if isinstance(policy.sizing, LongShort):
+        rows = mirrored(rows, pl.lit(True)).sort(KEYS)
     return planned(screened_names(rows, policy), _no_nav(as_of), policy)
 
 

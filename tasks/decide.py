@@ -42,15 +42,15 @@ def size(selected: Step, policy: Policy) -> pl.DataFrame:
 
 
 @task(cache_policy=NO_CACHE)
-def constrain(sized: pl.DataFrame, policy: Policy) -> Step:
+def constrain(sized: pl.DataFrame, judged: Judged, policy: Policy) -> Step:
     """Bring the wanted weights within every constraint."""
-    return engine.constrained_weights(sized, policy)
+    return engine.constrained_weights(sized, judged.gated.nav, policy)
 
 
 @task(cache_policy=NO_CACHE)
-def verify(constrained: Step, policy: Policy) -> pl.DataFrame:
+def verify(constrained: Step, judged: Judged, policy: Policy) -> pl.DataFrame:
     """Check the final weights against every limit, independently of what made them."""
-    return engine.verified(constrained.rows, policy)
+    return engine.verified(constrained.rows, judged.gated.nav, policy)
 
 
 @task(cache_policy=NO_CACHE)

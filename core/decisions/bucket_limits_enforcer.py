@@ -22,6 +22,13 @@ from core.models import AssetScore, BucketStatistics, Step
 from core.schemas import KEYS, RUN_KEYS
 
 STEP = "buckets"
+FIXED = {
+    "max_positions_per_bucket": "{} name{} rejected",
+    "max_allocation_per_bucket": "weights scaled to the limit",
+    "max_bucket_weight": "weights cut to the limit",
+    "min_buckets_represented": "{} slot{} given to represent enough buckets",
+}
+"""What enforcing each bucket rule did to a bucket."""
 
 
 def enforce_bucket_limits(rows: pl.DataFrame, limits: BucketLimitsConfig, *, protect_held: bool = False) -> Step:
@@ -41,7 +48,7 @@ def enforce_bucket_limits(rows: pl.DataFrame, limits: BucketLimitsConfig, *, pro
 
 def position_limit_in_force(limit: int, held: pl.Expr, overflow: bool) -> pl.Expr:
     """The position limit of a bucket: `limit`, or with overflow the number of its held names where that is larger."""
-    return pl.max_horizontal(pl.lit(limit, pl.Int32), held.cast(pl.Int32)) if overflow else pl.lit(limit, pl.Int32)
+    return pl.max_horizontal(pl.lit(limit, pl.Int64), held.cast(pl.Int64)) if overflow else pl.lit(limit, pl.Int64)
 
 
 def _within_position_limit(
@@ -196,16 +203,13 @@ def statistics_summary(statistics: Mapping[str, BucketStatistics]) -> dict[str, 
 
 
 def violations_fixed(actions: pl.DataFrame) -> list[str]:
-    """One sentence per bucket and rule that was enforced."""
-    counted = (
-        actions.filter(pl.col("bucket").is_not_null()).group_by("bucket", "rule", "verb", maintain_order=True).len()
-    )
-    return [_violation(*row) for row in counted.sort("bucket", "rule").iter_rows()]
-
-
-def _violation(bucket: str, rule: str, verb: str, count: int) -> str:
-    names = f"{count} name{'s' if count > 1 else ''} rejected"
-    return f"bucket {bucket}, {rule}: {names if verb == 'reject' else 'weights scaled to the limit'}"
+    """One sentence per bucket and bucket rule that was enforced."""
+    of_buckets = actions.filter(pl.col("rule").is_in(list(FIXED)), pl.col("bucket").is_not_null())
+    counted = of_buckets.group_by("bucket", "rule", maintain_order=True).len().sort("bucket", "rule")
+    return [
+        f"bucket {bucket}, {rule}: {FIXED[rule].format(count, 's' if count > 1 else '')}"
+        for bucket, rule, count in counted.iter_rows()
+    ]
 
 
 def _chosen(scored_assets: Sequence[AssetScore], rows: pl.DataFrame) -> tuple[list[AssetScore], list[AssetScore]]:

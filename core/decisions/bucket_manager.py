@@ -130,7 +130,7 @@ def require_usable(asset_scores: Sequence[AssetScore]) -> None:
             )
         if isinf(asset_score.combined_score or 0.0):
             raise InputError(
-                f"the score of {asset_score.asset} is {asset_score.combined_score}: give a number from 0 to 1, or None."
+                f"the score of {asset_score.asset} is {asset_score.combined_score}: give a finite number, or None."
             )
 
 
@@ -150,7 +150,7 @@ def represented_buckets(grouped: Mapping[str, Sequence[AssetScore]], min_positio
 
 def _represents(asset_score: AssetScore, min_position_weight: float) -> bool:
     weight = asset_score.position_size_percentage
-    return weight is None or abs(weight) >= min_position_weight
+    return weight is None or abs(weight) >= min_position_weight - TOLERANCE
 
 
 def _score_then_name(asset_score: AssetScore) -> tuple[bool, float, str]:
@@ -202,14 +202,15 @@ def _mapping_of(source: Mapping[str, Sequence[str]] | Any | None) -> Mapping[str
     if source is None:
         logger.warning("no buckets given: a small development map of well-known tickers is used")
         return DEVELOPMENT_BUCKETS
-    if isinstance(source, Mapping):
-        return source
-    offered = getattr(source, "buckets", None)
-    if offered is None and hasattr(source, "get_all_buckets"):
+    offered = source if isinstance(source, Mapping) else getattr(source, "buckets", None)
+    if not isinstance(offered, Mapping) and hasattr(source, "get_all_buckets"):
         offered = source.get_all_buckets()
     if not isinstance(offered, Mapping):
         raise InputError(
             f"{type(source).__name__} is no source of buckets: give a mapping from bucket to assets, or an object with "
             "a mapping `buckets` or a method get_all_buckets() that returns one."
         )
+    for bucket, assets in offered.items():
+        if isinstance(assets, str):
+            raise InputError(f"bucket {bucket} lists {assets!r}, a text: give a list of assets, [{assets!r}].")
     return offered

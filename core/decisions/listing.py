@@ -50,7 +50,8 @@ def as_rows(
         "fixed": [symbol in held and score is None for symbol, score in zip(symbols, scores, strict=True)],
         "rejected_by": None,
     }
-    return Decided.cast(pl.DataFrame(columns)).select(Decided.column_names()).sort(KEYS)
+    numbers = dict.fromkeys(("current_weight", "score", "confidence", "proposed_weight"), pl.Float64)
+    return Decided.cast(pl.DataFrame(columns, schema_overrides=numbers)).select(Decided.column_names()).sort(KEYS)
 
 
 def _own_weights(asset_scores: Sequence[AssetScore]) -> dict[str, float]:

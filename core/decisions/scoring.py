@@ -43,13 +43,15 @@ def scored(
         volatility=pl.lit(None, pl.Float64),
     )
     if two_sided:
-        rows = _mirrored(rows)
+        rows = mirrored(rows, pl.col("compared"))
     return Scored.cast(rows.with_columns(score=_with_bonus()).select(Scored.column_names()).sort(KEYS))
 
 
 def with_sizing_input(rows: pl.DataFrame, signal_values: pl.DataFrame, column: str, signal: str) -> pl.DataFrame:
-    """`rows` with the raw values of one signal in `column`, for a sizing that reads them."""
-    wanted = signal_values.filter(signal=signal).select("symbol", pl.col("value").alias(column))
+    """`rows` with the raw values of one signal in `column`, for a sizing that reads them; a volatility must be
+    positive."""
+    usable = pl.col("value") > 0 if column == "volatility" else pl.lit(True)
+    wanted = signal_values.filter(pl.col("signal") == signal, usable).select("symbol", pl.col("value").alias(column))
     return rows.drop(column).join(wanted, on="symbol", how="left", maintain_order="left").select(rows.columns)
 
 
@@ -98,16 +100,19 @@ def _reason(signals: Sequence[SignalConfig]) -> pl.Expr:
     return pl.concat_str(parts, separator=", ")
 
 
-def _mirrored(rows: pl.DataFrame) -> pl.DataFrame:
-    """The lower half of the scored names, ties by name, is considered short; fixed holdings keep their side."""
-    in_line = pl.col("score").is_not_null() & pl.col("compared")
+def mirrored(rows: pl.DataFrame, compared: pl.Expr) -> pl.DataFrame:
+    """The lower half of the scored names that are compared, ties by name, is considered short, with mirrored scores.
+
+    Other holdings keep their side.
+    """
+    in_line = pl.col("score").is_not_null() & compared
     ordered = rows.sort(*RUN_KEYS, "score", "symbol", descending=[False, False, True, False], nulls_last=True)
     place = in_line.cum_sum().over(RUN_KEYS)
     half = (in_line.sum().over(RUN_KEYS) + 1) // 2
     stuck_short = ~in_line & (pl.col("current_weight") < -TOLERANCE)
     side = pl.when(stuck_short | (in_line & (place > half))).then(-1).otherwise(1).cast(pl.Int8)
-    mirrored = pl.when(pl.col("side") < 0).then(1.0 - pl.col("score")).otherwise("score")
-    return ordered.with_columns(side=side).with_columns(score=mirrored)
+    conviction = pl.when(pl.col("side") < 0).then(1.0 - pl.col("score")).otherwise("score")
+    return ordered.with_columns(side=side).with_columns(score=conviction)
 
 
 def _with_bonus() -> pl.Expr:

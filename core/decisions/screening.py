@@ -9,7 +9,7 @@ import polars as pl
 
 from core.actions import action_rows, numbered
 from core.decisions.ranking import INCUMBENT, NEW, reject
-from core.limits import RebalancingLimits
+from core.limits import TOLERANCE, RebalancingLimits
 from core.models import Step
 
 STEP = "screening"
@@ -35,14 +35,14 @@ def screened(rows: pl.DataFrame, limits: RebalancingLimits, sizing_input: str | 
         (f"no_{sizing_input}", no_input, None, None, None),
         (
             "min_score_threshold",
-            INCUMBENT & (score < limits.min_score_threshold),
+            INCUMBENT & (score < limits.min_score_threshold - TOLERANCE),
             score,
             limits.min_score_threshold,
             None,
         ),
         (
             "min_score_new_position",
-            NEW & (score < limits.min_score_new_position),
+            NEW & (score < limits.min_score_new_position - TOLERANCE),
             score,
             limits.min_score_new_position,
             None,

@@ -44,7 +44,7 @@ def chosen(rows: pl.DataFrame, limits: RebalancingLimits) -> Step:
     new, left_out = _leave_out(new, limits)
     chosen_rows = pl.concat([decided, fixed, *(part.select(rows.columns) for part in (incumbents, new))]).sort(KEYS)
     admitted = [_admitted(part, limits) for part in (incumbents, new)]
-    return Step(chosen_rows, numbered([closed, left_out, *admitted, unmet_buckets(chosen_rows, limits)]))
+    return Step(chosen_rows, numbered([closed, left_out, *admitted]))
 
 
 def _held_slots(
@@ -126,12 +126,15 @@ def _admitted(queued: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
     return action_rows(queued.filter(beyond), STEP, "min_buckets_represented", "admit", limit=limits.required_buckets)
 
 
-def unmet_buckets(rows: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
-    """One action per run whose chosen names represent too few buckets, with the nearest way out."""
-    runs = rows.select(RUN_KEYS).unique(maintain_order=True)
-    represented = _represented(rows.filter(ALIVE), limits)
+def unmet_buckets(rows: pl.DataFrame, runs: pl.DataFrame, limits: RebalancingLimits) -> pl.DataFrame:
+    """One action per run whose final weights represent too few buckets, with the nearest way out.
+
+    `rows` have `target_weight`; `runs` (portfolio_id, as_of) are all runs, also those without a row.
+    """
+    large = pl.col("target_weight").abs() >= limits.min_position_weight - TOLERANCE
+    represented = _buckets(rows.filter(large))
     short = _counted(runs, represented, "reached").filter(pl.col("reached") < limits.required_buckets)
-    outside = rows.filter(~ALIVE & NAMED & pl.col("score").is_not_null()).join(represented, on=OF_BUCKET, how="anti")
+    outside = rows.filter(~large & NAMED & pl.col("score").is_not_null()).join(represented, on=OF_BUCKET, how="anti")
     best = in_slot_order(outside.with_columns(fixed=False, held=False)).unique(RUN_KEYS, keep="first")
     found = short.join(best, on=RUN_KEYS, how="left", maintain_order="left")
     way_out = pl.Series([_way_out(row, limits) for row in found.iter_rows(named=True)], dtype=pl.String)
@@ -149,8 +152,10 @@ def _way_out(best: dict[str, object], limits: RebalancingLimits) -> str:
         "min_score_new_position": f"entry threshold {limits.min_score_new_position:.4f}",
         "min_score_threshold": f"holding threshold {limits.min_score_threshold:.4f}",
     }
-    rule = str(best["rejected_by"])
-    return f"{candidate}, {thresholds.get(rule, f'rejected by {rule}')}"
+    rule = best["rejected_by"]
+    if rule is None:
+        return f"{candidate}, but its weight is too small"
+    return f"{candidate}, {thresholds.get(str(rule), f'rejected by {rule}')}"
 
 
 def chosen_per_side(rows: pl.DataFrame, per_side: int) -> Step:

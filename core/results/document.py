@@ -65,7 +65,7 @@ def _target(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _buckets(actions: pl.DataFrame, statistics: pl.DataFrame) -> dict[str, Any]:
-    enforced = actions.filter(pl.col("step").is_in(["buckets", "selection"]))
+    enforced = actions.filter(pl.col("step").is_in(["buckets", "selection"]) | (pl.col("rule") == "max_bucket_weight"))
     return {
         "bucket_statistics": {
             row["bucket"]: {
@@ -76,7 +76,7 @@ def _buckets(actions: pl.DataFrame, statistics: pl.DataFrame) -> dict[str, Any]:
             for row in statistics.iter_rows(named=True)
         },
         "enforcement_actions": sentences(enforced),
-        "violations_fixed": violations_fixed(enforced),
+        "violations_fixed": violations_fixed(actions),
     }
 
 

@@ -23,18 +23,23 @@ OF_BUCKET = (*RUN_KEYS, "bucket")
 
 
 def breaches(
-    rows: pl.DataFrame, constraints: Sequence[Any], limits: RebalancingLimits, per_side: int | None = None
+    rows: pl.DataFrame,
+    runs: pl.DataFrame,
+    constraints: Sequence[Any],
+    limits: RebalancingLimits,
+    per_side: int | None = None,
 ) -> pl.DataFrame:
     """One row per limit that the `target_weight` of `rows` does not meet; schema `Breaches`.
 
-    `rows`: schema `Sized` with `target_weight`, all names of each run, the rejected ones included. `per_side`: the
+    `rows`: schema `Sized` with `target_weight`, all names of each run, the rejected
+    ones included. `runs` (portfolio_id, as_of): all runs, also those without a row. `per_side`: the
     number of names that a long-short book must have on each side.
     """
     finite = rows.with_columns(target_weight=WEIGHT.fill_null(0.0).fill_nan(0.0))
     checks = ((constraint.kind, CHECKS.get(constraint.kind, _no_check)) for constraint in constraints)
     checked = [_named(check(finite, c), kind) for (kind, check), c in zip(checks, constraints, strict=True)]
     columns = Breaches.column_names()
-    parts = [*_integrity_breaches(rows), *checked, *_count_breaches(finite, limits, per_side)]
+    parts = [*_integrity_breaches(rows), *checked, *_count_breaches(finite, runs, limits, per_side)]
     found = pl.concat([part.select(pl.col(name).cast(_TYPES[name]) for name in _TYPES) for part in parts])
     excess = found.with_columns(excess=(pl.col("level") - pl.col("limit")).abs())
     return Breaches.cast(excess.select(columns).sort(columns[:4]))
@@ -56,6 +61,11 @@ def _below(levels: pl.DataFrame, limit: float | pl.Expr, scope: str | None = Non
 
 def _per(rows: pl.DataFrame, keys: Sequence[str], level: pl.Expr, **others: pl.Expr) -> pl.DataFrame:
     return rows.group_by(keys).agg(level=level.cast(pl.Float64), **others)
+
+
+def _of_all(runs: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
+    """The level of every run, 0 for one without a row."""
+    return runs.join(levels, on=RUN_KEYS, how="left").with_columns(pl.col("level").fill_null(0.0))
 
 
 def _max_gross_exposure(rows: pl.DataFrame, constraint: Any) -> pl.DataFrame:
@@ -113,8 +123,14 @@ def _integrity_breaches(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
     yield _named(_above(rows.filter(revived & finite).with_columns(level=WEIGHT.abs()), 0.0, "symbol"), "rejected_name")
 
 
-def _count_breaches(rows: pl.DataFrame, limits: RebalancingLimits, per_side: int | None) -> Iterator[pl.DataFrame]:
+def _count_breaches(
+    rows: pl.DataFrame, runs: pl.DataFrame, limits: RebalancingLimits, per_side: int | None
+) -> Iterator[pl.DataFrame]:
     protected = not limits.allow_forced_closures
+    if protected:
+        forced = rows.filter(pl.col("held") & pl.col("rejected_by").is_null() & ~POSITIONS)
+        closed = forced.with_columns(level=0.0, limit=pl.col("current_weight"), scope=pl.col("symbol"))
+        yield _named(closed, "forced_closure")
     names, stay = POSITIONS.sum(), STAYS.sum()
     total = _per(rows, RUN_KEYS, names, stay=stay)
     in_force = _or_held(limits.max_total_positions, protected)
@@ -124,24 +140,28 @@ def _count_breaches(rows: pl.DataFrame, limits: RebalancingLimits, per_side: int
     entries = pl.when("held").then(limits.max_new_positions).otherwise(initial).cast(pl.Float64)
     yield _named(_above(new, entries), "max_new_positions")
     if limits.total_is_hard:
-        gross = _per(rows, RUN_KEYS, WEIGHT.abs().sum())
+        gross = _of_all(runs, _per(rows, RUN_KEYS, WEIGHT.abs().sum()))
         yield _named(_below(gross, limits.target_total_allocation), "target_total_allocation")
     if per_side is not None:
         for side, sign in (("long", 1), ("short", -1)):
-            book = _per(rows, RUN_KEYS, (WEIGHT * sign > TOLERANCE).sum()).with_columns(side=pl.lit(side))
+            book = _of_all(runs, _per(rows, RUN_KEYS, (WEIGHT * sign > TOLERANCE).sum())).with_columns(
+                side=pl.lit(side)
+            )
             yield _named(_below(book, float(per_side), "side"), "long_short")
     if limits.enable_bucket_diversification:
-        yield from _bucket_count_breaches(rows, limits, protected)
+        yield from _bucket_count_breaches(rows, runs, limits, protected)
 
 
-def _bucket_count_breaches(rows: pl.DataFrame, limits: RebalancingLimits, protected: bool) -> Iterator[pl.DataFrame]:
+def _bucket_count_breaches(
+    rows: pl.DataFrame, runs: pl.DataFrame, limits: RebalancingLimits, protected: bool
+) -> Iterator[pl.DataFrame]:
     if limits.enforce_position_limits:
         held = _per(rows, OF_BUCKET, POSITIONS.sum(), stay=STAYS.sum())
         in_force = _or_held(limits.max_positions_per_bucket, protected or limits.allow_bucket_overflow)
         yield _named(_above(held, in_force, "bucket"), "max_positions_per_bucket")
     if limits.enforce_min_buckets:
         large = (WEIGHT.abs() >= limits.min_position_weight - TOLERANCE) & (pl.col("bucket") != UNKNOWN_BUCKET)
-        reached = _per(rows, RUN_KEYS, pl.col("bucket").filter(large).n_unique())
+        reached = _of_all(runs, _per(rows, RUN_KEYS, pl.col("bucket").filter(large).n_unique()))
         yield _named(_below(reached, float(limits.min_buckets_represented)), "min_buckets_represented")
 
 
@@ -153,3 +173,10 @@ def _or_held(limit: int, overflow: bool) -> pl.Expr:
 
 def _named(found: pl.DataFrame, constraint: str) -> pl.DataFrame:
     return found.with_columns(constraint=pl.lit(constraint))
+
+
+def breach_sentence(breach: dict[str, Any]) -> str:
+    """One breach as a sentence."""
+    scope = f" of {breach['scope']}" if breach["scope"] else ""
+    level, limit, excess = breach["level"], breach["limit"], breach["excess"]
+    return f"{breach['constraint']}{scope} is {level:.6g}, limit {limit:.6g}, off by {excess:.3g}."

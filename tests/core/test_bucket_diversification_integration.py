@@ -16,10 +16,11 @@ from core import (
     AssetScore,
     BucketManager,
     CoreRebalancerEngine,
+    MarketNeutralConstraint,
     RebalancingLimits,
 )
 from core.errors import InputError
-from core.policy import AsProposed, ScoreWeighted
+from core.policy import AsProposed, InverseVolatility, LongShort, ScoreWeighted
 
 AS_OF = dt.date(2026, 1, 5)
 BUCKETS = BucketManager({letter: [f"{letter}{i}" for i in range(9)] for letter in "ABCDE"})
@@ -140,7 +141,7 @@ def test_backward_compatibility():
 @pytest.mark.parametrize(("limits", "steps"), [(PLAIN, 4), (DIVERSE, 5)])
 def test_steps_are_numbered_in_the_log(limits, steps, caplog):
     with caplog.at_level(logging.INFO, "core.engine"):
-        engine().plan(AS_OF, {}, CROWD, limits)
+        engine().plan(AS_OF, {}, limits=limits, candidates=["A1"], signal_values={"technical": {"A1": 1.0}})
     told = [record.getMessage() for record in caplog.records]
     assert [line.split(":")[0] for line in told] == [f"Step {i}/{steps}" for i in range(1, steps + 1)]
     assert ("buckets" in " ".join(told)) == (steps == 5)
@@ -182,6 +183,63 @@ def test_parts_of_the_engine_agree_with_the_whole():
     assert parts == one.rebalance(AS_OF, {}, CROWD, DIVERSE)
     weighted = one.selection_service.create_rebalancing_targets(CROWD, {}, DIVERSE, ScoreWeighted())
     assert weighted == engine(sizing=ScoreWeighted()).rebalance(AS_OF, {}, CROWD, DIVERSE)
+
+
+def test_steps_that_are_skipped_are_not_told(caplog):
+    with caplog.at_level(logging.INFO, "core.engine"):
+        engine().plan(AS_OF, {}, CROWD, DIVERSE)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["Step 3/5: buckets", "Step 4/5: selection", "Step 5/5: targets"]
+
+
+def test_nothing_to_choose_from_is_unmet_and_a_breach():
+    plan = engine().plan(AS_OF, {}, [], DIVERSE)
+    assert plan.unmet["min_buckets"]["reached"] == 0
+    assert plan.breaches["constraint"].to_list() == ["min_buckets_represented"]
+
+
+def test_a_new_name_without_the_number_that_sizing_reads_is_rejected_in_words():
+    plan = engine(sizing=AsProposed()).plan(AS_OF, {}, [new("A1", weight=0.2), new("B1")], PLAIN)
+    assert "B1 rejected: no proposed weight" in plan.enforcement_actions
+    assert list(weights(plan.targets)) == ["A1"]
+
+
+def test_a_list_of_assets_has_no_prices_for_inverse_volatility():
+    with pytest.raises(InputError, match="inverse_volatility reads prices"):
+        engine(sizing=InverseVolatility()).plan(AS_OF, {}, CROWD, PLAIN)
+
+
+def test_a_long_short_book_is_made_from_a_list_too():
+    limits = replace(PLAIN, max_new_positions=2)
+    assets = [new("A1", 0.9), new("B1", 0.1), new("C1", 0.5)]
+    targets = engine(sizing=LongShort(1), constraints=[MarketNeutralConstraint()]).rebalance(AS_OF, {}, assets, limits)
+    assert weights(targets) == pytest.approx({"A1": 0.2, "B1": -0.2})
+
+
+def test_a_held_name_that_gets_no_weight_says_why():
+    limits = replace(PLAIN, max_single_position_pct=0.97)
+    targets = engine().rebalance(AS_OF, {"A1": 0.95, "B1": 0.03}, [held("B1", 0.9)], limits)
+    (closed,) = [target for target in targets if target.action == "close"]
+    assert closed.reason.startswith("B1 gets no weight")
+
+
+def test_whole_numbers_are_numbers():
+    targets = engine().rebalance(AS_OF, {}, [new("A1", 1), new("B1", 0.8)], PLAIN)
+    assert len(targets) == 2
+
+
+def test_weights_of_names_that_are_rejected_later_do_not_count():
+    limits = replace(DIVERSE, max_positions_per_bucket=9, max_allocation_per_bucket=0.5, max_new_positions=4)
+    pair = [new("A1", 0.95, 0.2), new("A2", 0.94, 0.2), new("B1", 0.93, 0.2), new("B2", 0.92, 0.2)]
+    more = [new("A3", 0.8, 0.2), new("A4", 0.8, 0.2)]
+    sizing = AsProposed()
+    alone = engine(sizing=sizing).rebalance(AS_OF, {}, pair, limits)
+    assert weights(engine(sizing=sizing).rebalance(AS_OF, {}, [*pair, *more], limits)) == weights(alone)
+
+
+def test_a_breach_is_logged(caplog):
+    engine().rebalance(AS_OF, {"A1": 0.5}, [], PLAIN)
+    assert "max_position of A1 is 0.5, limit 0.2" in caplog.text
 
 
 def test_portfolio_priority_without_a_weight_is_contradictory():

@@ -57,6 +57,11 @@ def test_a_policy_needs_only_a_name():
             "name: x\nsizing: {kind: long_short, names_per_side: 6}",
             "max_total_positions is 10: raise it to at least 12",
         ),
+        (
+            "name: x\nlimits: {allow_forced_closures: false, max_total_positions: 2}\n"
+            "sizing: {kind: long_short, names_per_side: 1}",
+            "set limits.allow_forced_closures to true",
+        ),
         ("name: x\nsizing: {kind: long_short, names_per_side: 0}", "names_per_side is 0"),
         ("name: x\ntime_zone: New York", "time_zone 'New York' is unknown"),
         ("name: x\nsource: {queries: {price: select 1}}", "Did you mean 'prices'?"),

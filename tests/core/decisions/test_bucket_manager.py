@@ -125,6 +125,11 @@ def test_an_asset_listed_twice_in_one_bucket_counts_once(caplog):
     assert not caplog.records
 
 
+def test_a_text_in_place_of_a_list_is_refused():
+    with pytest.raises(InputError, match="bucket Energy lists 'XOM', a text"):
+        BucketManager({"Energy": "XOM"})
+
+
 def test_without_buckets_a_development_map_is_used_with_a_warning(caplog):
     assert BucketManager().get_all_buckets() == list(DEVELOPMENT_BUCKETS)
     assert len(DEVELOPMENT_BUCKETS) == 4
@@ -140,12 +145,19 @@ class WithMethod:
         return BUCKETS
 
 
+class WithListAndMethod:
+    buckets = ("Technology", "Energy")
+
+    def get_all_buckets(self):
+        return BUCKETS
+
+
 class WithNames:
     def get_all_buckets(self):
         return ["Technology"]
 
 
-@pytest.mark.parametrize("source", [WithMapping(), WithMethod()])
+@pytest.mark.parametrize("source", [WithMapping(), WithMethod(), WithListAndMethod()])
 def test_an_asset_manager_is_taken_as_a_source(source):
     assert BucketManager(source).get_asset_bucket("XOM") == "Energy"
 

@@ -93,6 +93,12 @@ def test_sizing_reads_the_raw_value_of_its_signal():
     assert rows["volatility"].to_list() == [7.0, None]
 
 
+def test_a_volatility_that_is_not_positive_is_none():
+    values = as_signal_values({"technical": {"A": 0.5}, "vol": {"A": 0.0, "B": 0.1}})
+    rows = with_sizing_input(scored(universe("AB"), values, RANKED), values, "volatility", "vol")
+    assert rows["volatility"].to_list() == [None, 0.1]
+
+
 def test_the_face_scores_as_the_frame_does():
     values = {"technical": {"A": 0.5, "B": 0.25}, "fundamental": {"A": 1.0}}
     faces = ScoringService(PLAIN).score_assets(universe("AB"), values)

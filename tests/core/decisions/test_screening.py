@@ -18,6 +18,10 @@ def test_held_and_new_names_have_their_own_threshold():
     ]
 
 
+def test_a_score_within_rounding_of_its_threshold_meets_it():
+    assert kept(screened(rows(f"A1 {0.6 * 0.75 + 0.4 * 0.5 - 1e-16}"), LIMITS)) == ["A1"]
+
+
 def test_candidates_without_score_or_not_tradable_are_rejected():
     step = screened(rows("A1 -", "A2 .9").with_columns(tradable=pl.col("symbol") != "A2"), LIMITS)
     assert rejections(step) == {"A1": "no_score", "A2": "not_tradable"}

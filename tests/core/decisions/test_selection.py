@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.actions import sentences
 from core.decisions.bucket_limits_enforcer import enforce_bucket_limits
-from core.decisions.selection import chosen, chosen_per_side
+from core.decisions.selection import chosen, chosen_per_side, unmet_buckets
 from core.limits import RebalancingLimits
 from tests.core.decisions.build import kept, rejections, rows
 
@@ -71,26 +71,46 @@ def test_a_held_name_of_another_bucket_represents_it_before_a_new_one():
     assert kept(step) == ["A1", "B1"]
 
 
+def unmet(chosen_rows, config, weight=0.1):
+    """The unmet actions of final weights that are the same for every name that is in."""
+    inside = pl.col("rejected_by").is_null()
+    final = chosen_rows.with_columns(target_weight=pl.when(inside).then(weight).otherwise(0.0))
+    runs = chosen_rows.select("portfolio_id", "as_of").unique()
+    return unmet_buckets(final, runs, config)
+
+
 def test_unknown_is_never_represented():
     step = chosen(rows("A1 .9", "x .8"), limits(min_buckets_represented=2))
-    (unmet,) = step.actions.iter_rows(named=True)
-    assert (unmet["verb"], unmet["before"], unmet["limit"]) == ("unmet", 1.0, 2.0)
-    assert unmet["detail"] == "no other bucket has a candidate with a score"
+    (told,) = unmet(step.rows, limits()).iter_rows(named=True)
+    assert (told["verb"], told["before"], told["limit"]) == ("unmet", 1.0, 2.0)
+    assert told["detail"] == "no other bucket has a candidate with a score"
 
 
 def test_unmet_names_the_nearest_way_out():
     judged = rows("A1 .9", "B1 .61").with_columns(
         rejected_by=pl.when(symbol="B1").then(pl.lit("min_score_new_position"))
     )
-    step = chosen(judged, limits())
-    assert step.actions["detail"].to_list() == ["best candidate of B scores 0.6100, entry threshold 0.6500"]
+    told = unmet(chosen(judged, limits()).rows, limits())
+    assert told["detail"].to_list() == ["best candidate of B scores 0.6100, entry threshold 0.6500"]
 
 
 def test_unmet_names_the_limit_that_leaves_no_slot():
     step = chosen(rows("A1 .9 held", "B1 .8"), limits(max_new_positions=0))
-    assert step.actions.filter(verb="unmet")["detail"].to_list() == [
-        "best candidate of B scores 0.8000, rejected by max_new_positions"
-    ]
+    told = unmet(step.rows, limits())
+    assert told["detail"].to_list() == ["best candidate of B scores 0.8000, rejected by max_new_positions"]
+
+
+def test_names_that_end_too_small_represent_nothing():
+    step = chosen(rows("A1 .9", "B1 .8"), limits())
+    assert unmet(step.rows, limits()).is_empty()
+    told = unmet(step.rows, limits(), weight=0.0009)
+    assert told["detail"].to_list() == ["best candidate of A scores 0.9000, but its weight is too small"]
+
+
+def test_a_run_without_any_row_represents_nothing():
+    nothing = rows("A1 .9").with_columns(target_weight=0.0)
+    runs = nothing.select("portfolio_id", "as_of")
+    assert unmet_buckets(nothing.clear(), runs, limits())["before"].to_list() == [0.0]
 
 
 def test_each_side_of_a_long_short_book_takes_its_best():

@@ -20,9 +20,13 @@ from tests.core.decisions.build import rows
 FREE = RebalancingLimits(max_new_positions=99, max_total_positions=99)
 
 
+def runs(frame):
+    return frame.select("portfolio_id", "as_of").unique()
+
+
 def found(names, weights, constraints=(), limits=FREE, **options):
     frame = rows(*names).with_columns(target_weight=pl.Series(weights, dtype=pl.Float64))
-    table = breaches(frame, constraints, limits, **options)
+    table = breaches(frame, runs(frame), constraints, limits, **options)
     return [tuple(row) for row in table.select("constraint", "scope", "limit", "level").iter_rows()]
 
 
@@ -67,7 +71,7 @@ def test_a_fixed_name_that_moved_is_a_breach():
 
 def test_a_rejected_name_with_a_weight_is_a_breach():
     frame = rows("A1 .9").with_columns(target_weight=0.1, rejected_by=pl.lit("no_score"))
-    assert breaches(frame, [], FREE)["constraint"].to_list() == ["rejected_name"]
+    assert breaches(frame, runs(frame), [], FREE)["constraint"].to_list() == ["rejected_name"]
 
 
 def test_counts_are_checked():
@@ -132,11 +136,24 @@ def test_a_constraint_without_a_check_is_refused():
         found(TWO, [0.1, 0.1], [Unchecked()])
 
 
+def test_a_run_without_any_row_must_meet_what_a_run_must_have():
+    frame = rows("A1 .9").with_columns(target_weight=0.0)
+    demanding = RebalancingLimits(enable_bucket_diversification=True, min_buckets_represented=2, total_is_hard=True)
+    table = breaches(frame.clear(), runs(frame), [], demanding, per_side=1)
+    assert sorted(table["constraint"].unique()) == ["long_short", "min_buckets_represented", "target_total_allocation"]
+
+
+def test_a_closure_is_a_breach_where_held_names_must_not_be_forced_out():
+    protected = RebalancingLimits(allow_forced_closures=False)
+    assert found(["A1 .9 held"], [0.0], limits=protected) == [("forced_closure", "A1", 0.05, 0.0)]
+    assert found(["A1 .9 held"], [0.0]) == []
+
+
 def test_runs_are_checked_apart():
     batch = pl.concat(
         [rows("A1 .9", portfolio_id=p).with_columns(target_weight=w) for p, w in [("p", 0.5), ("q", 0.7)]]
     )
-    table = breaches(batch, [MaxPositionConstraint(0.6)], FREE)
+    table = breaches(batch, runs(batch), [MaxPositionConstraint(0.6)], FREE)
     assert table.select("portfolio_id", "level").rows() == [("q", 0.7)]
 
 
