@@ -1,7 +1,8 @@
 """The command line: `evenkeel`.
 
 Commands that run no flow do not import Prefect. An error is one clear paragraph and a non-zero exit status; `--debug`
-adds the traceback. Exit status: 0 done, 1 an error, 3 a portfolio was refused (the others were published).
+adds the traceback. Exit status: 0 done, 1 an error, 2 wrong usage, 3 a portfolio was refused (the others were
+published).
 """
 
 import datetime as dt
@@ -19,7 +20,7 @@ from rich.table import Table
 from sqlalchemy.engine import Engine, make_url
 
 from core import store
-from core.errors import EvenkeelError, StoreError
+from core.errors import EvenkeelError, StoreError, nearest_hint
 from core.limits import RebalancingLimits
 from core.results.document import document, to_json
 from core.results.summary import BatchReport, Outcome, Row, summary, target_table
@@ -131,6 +132,8 @@ def show(*, as_of: dt.date | None = None, portfolio: Portfolios = None) -> None:
         Id of a portfolio; give it once for each. Default: all.
     """
     targets = store.read_current(_ready(), as_of)
+    for name in set(portfolio or ()) - set(targets["portfolio_id"]):
+        raise StoreError(f"portfolio {name!r} has no current targets; {nearest_hint(name, targets['portfolio_id'])}")
     if portfolio is not None:
         targets = targets.filter(pl.col("portfolio_id").is_in(portfolio))
     if as_of is None:
@@ -214,7 +217,7 @@ def _console() -> Console:
 
 def _print_loaded(counts: dict[str, int]) -> None:
     for name, count in counts.items():
-        print(f"{name:<18}{count:>10,} rows")
+        print(f"{name:<18}{count:>10,} rows{'' if count else ': nothing was changed'}")
 
 
 def _print_rows(rows: list[Row]) -> None:
@@ -245,6 +248,12 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        told = " ".join(str(error).split())[:500]
+        print(f"error: {type(error).__name__}: {told}. This should not happen; --debug says where.", file=sys.stderr)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 

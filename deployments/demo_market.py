@@ -15,9 +15,11 @@ from typing import Any
 
 import polars as pl
 
+from core.errors import InputError
 from core.schemas import INPUTS
 
 ORIGIN = dt.date(2018, 1, 1)
+END = dt.date(2049, 12, 31)  # each day is drawn from the ones before: later ones would only take longer
 SEED = "evenkeel"
 HISTORY_DAYS = 730
 SIGNAL_DAYS = 14  # ten weekdays
@@ -63,11 +65,11 @@ def demo_market(as_of: dt.date) -> dict[str, pl.DataFrame]:
     """The input tables of the demo as they stand on the morning of `as_of`, by name; each meets its schema.
 
     Prices are dated by their close, up to the day before `as_of`; signals by the morning on which they are known.
-    Raises `ValueError` for a date before the market has two years of prices.
+    Raises `InputError` for a date before the market has two years of prices, or after its end.
     """
     earliest = ORIGIN + dt.timedelta(days=HISTORY_DAYS)
-    if as_of < earliest:
-        raise ValueError(f"the demo market has no two years of prices on {as_of}: choose a date from {earliest} on.")
+    if not earliest <= as_of <= END:
+        raise InputError(f"there is no demo market on {as_of}: choose a date from {earliest} to {END}.")
     companies = _companies()
     closes = dict(_walk(companies, as_of))
     last = closes[max(closes)]

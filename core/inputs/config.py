@@ -28,12 +28,14 @@ class GateConfig:
     max_candidates_age_days: int = 5
     max_jump: float = 0.4  # relative change of a price, up or down
     max_share_without_score: float = 0.5  # of the candidates
+    max_leverage: float = 10.0  # what a portfolio holds, gross, in units of its net asset value
     prices_known: PricesKnown = "by_morning"
 
     def __post_init__(self) -> None:
         for name in AGES:
             require_at_least(name, getattr(self, name), 0)
         require_positive("max_jump", self.max_jump)
+        require_positive("max_leverage", self.max_leverage)
         require_between("max_share_without_score", self.max_share_without_score, 0.0, 1.0)
         if self.prices_known not in ("by_morning", "after_close"):
             raise ConfigurationError(

@@ -248,3 +248,26 @@ def without_value(nav: pl.DataFrame) -> pl.DataFrame:
         ),
         remedy="Correct the cash row or the positions.",
     )
+
+
+def overstretched(nav: pl.DataFrame, config: GateConfig) -> pl.DataFrame:
+    """Portfolios that hold so much more than they are worth that their weights would mean nothing."""
+    worth = pl.col("nav").is_finite() & (pl.col("nav") > 0)
+    return found(
+        nav.filter(worth & (pl.col("gross") > config.max_leverage * pl.col("nav"))),
+        Severity.STOP_PORTFOLIO,
+        "leverage",
+        frame="cash",
+        column="amount",
+        row=sentence("{} {}", "portfolio_id", "as_of"),
+        value=number("nav"),
+        message=sentence(
+            "portfolio {} holds positions of {}, gross, with a net asset value of {} (cash {}): more than "
+            f"{config.max_leverage:g} times.",
+            "portfolio_id",
+            number("gross"),
+            number("nav"),
+            number("cash"),
+        ),
+        remedy="Correct the cash row or the positions, or raise data_gate.max_leverage.",
+    )

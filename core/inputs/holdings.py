@@ -62,10 +62,11 @@ def booked(
             holding_checks.other_currency(held),
             holding_checks.jumped(held, rulings, config),
             holding_checks.without_value(nav),
+            holding_checks.overstretched(nav, config),
         ]
     )
     columns = [*KEYS, "quantity", "close", "price_as_of", "bucket", "tradable"]
-    return Book(held.select(columns), nav.drop("positions"), findings)
+    return Book(held.select(columns), nav.drop("positions", "gross"), findings)
 
 
 def _named(positions: pl.DataFrame, actions: pl.DataFrame, rulings: Rulings) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -139,8 +140,15 @@ def _net_asset_values(held: pl.DataFrame, cash: pl.DataFrame) -> pl.DataFrame:
     """Σ quantity × close + cash of each portfolio, null where a price is missing; rows are sorted before the sum."""
     worth = pl.col("quantity") * pl.col("close")
     positions = held.group_by("portfolio_id", maintain_order=True).agg(
-        positions=pl.when(worth.is_not_null().all()).then(ordered_sum(worth))
+        positions=pl.when(worth.is_not_null().all()).then(ordered_sum(worth)), gross=ordered_sum(worth.abs())
     )
     valued = cash.join(positions.with_columns(has_positions=True), on="portfolio_id", how="left").sort("portfolio_id")
     total = pl.when(pl.col("has_positions").is_null()).then(0.0).otherwise("positions")
-    return valued.select("portfolio_id", "as_of", positions=total, nav=total + pl.col("amount"), cash="amount")
+    return valued.select(
+        "portfolio_id",
+        "as_of",
+        pl.col("gross").fill_null(0.0),
+        positions=total,
+        nav=total + pl.col("amount"),
+        cash="amount",
+    )

@@ -45,9 +45,14 @@ def _series(name: str, cells: Sequence[Any]) -> pl.Series:
     try:
         if Decimal in set(map(type, cells)):
             return pl.Series(name, [float(cell) if isinstance(cell, Decimal) else cell for cell in cells])
-        return pl.Series(name, cells)
+        series = pl.Series(name, cells)
+        return series if series.dtype != pl.Binary else pl.Series(name, [_as_text(cell) for cell in cells])
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series(name, [cell if cell is None else str(cell) for cell in cells], dtype=pl.String)
+        return pl.Series(name, [_as_text(cell) for cell in cells], dtype=pl.String)
+
+
+def _as_text(cell: object) -> str | None:
+    return None if cell is None else str(cell)
 
 
 def fitted(column: pl.Series, dtype: pl.DataType) -> pl.Series:

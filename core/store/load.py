@@ -8,6 +8,7 @@ A row replaces the one with the same primary key. A list that is complete by its
 positions of a portfolio and date, the candidates of a date; a name that is no longer in it is gone.
 """
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,9 @@ def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: name one with files such as positions.csv or prices.parquet.")
     files: dict[str, Path] = {}
-    for file in sorted(path for path in folder.iterdir() if path.suffix in (".csv", ".parquet")):
+    for file in sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".parquet") and path.is_file()
+    ):
         if file.stem not in INPUTS:
             raise InputError(f"{file.name} is not named after an input table; {nearest_hint(file.stem, INPUTS)}")
         if file.stem in files:
@@ -76,12 +79,29 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _read_file(file: Path) -> pl.DataFrame:
     try:
-        if file.suffix == ".parquet":
+        if file.suffix.lower() == ".parquet":
             return pl.read_parquet(file)
+        _require_full_rows(file)
         return pl.read_csv(file, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, csv.Error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
         raise InputError(f"{file.name} cannot be read: {reason}. Write it as UTF-8 CSV or as Parquet.") from error
+
+
+def _require_full_rows(file: Path) -> None:
+    """Refuse a row with other than the header's number of cells, which a reader would fill up with nulls."""
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.reader(lines)
+        header = next(rows, [])
+        twice = {name for name in header if header.count(name) > 1}
+        if twice:
+            raise InputError(f"{file.name} has the column {', '.join(sorted(twice))} twice: keep one of them.")
+        for row in rows:
+            if row and len(row) != len(header):
+                raise InputError(
+                    f"{file.name} has {len(row)} cells in line {rows.line_num}, but {len(header)} columns: "
+                    f"{', '.join(row)[:100]}. Separate cells by commas, and write an empty one for a missing value."
+                )
 
 
 # checks

@@ -5,6 +5,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
+from core.errors import InputError
 from core.schemas import INPUTS
 from deployments.demo_market import demo_market
 
@@ -83,6 +84,7 @@ def test_every_portfolio_is_worth_ten_million(market: dict[str, pl.DataFrame]) -
     assert worth["amount"].to_list() == pytest.approx([10_000_000] * 3)
 
 
-def test_too_early_a_date_is_refused() -> None:
-    with pytest.raises(ValueError, match="from 2020-01-01 on"):
-        demo_market(dt.date(2019, 12, 31))
+@pytest.mark.parametrize("day", [dt.date(2019, 12, 31), dt.date(2050, 1, 1)])
+def test_a_date_without_a_market_is_refused(day: dt.date) -> None:
+    with pytest.raises(InputError, match="from 2020-01-01 to 2049-12-31"):
+        demo_market(day)

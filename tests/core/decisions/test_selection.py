@@ -79,6 +79,11 @@ def unmet(chosen_rows, config, weight=0.1):
     return unmet_buckets(final, runs, config)
 
 
+def test_a_held_name_that_represents_its_bucket_is_not_given_up_for_a_new_bucket():
+    one_slot = limits(max_total_positions=1, min_buckets_represented=2)
+    assert kept(chosen(rows("A1 .7 held", "B1 .9"), one_slot)) == ["A1"]
+
+
 def test_unknown_is_never_represented():
     step = chosen(rows("A1 .9", "x .8"), limits(min_buckets_represented=2))
     (told,) = unmet(step.rows, limits()).iter_rows(named=True)

@@ -210,3 +210,18 @@ def test_many_stale_names_of_a_portfolio_are_one_finding() -> None:
     )
     assert only(gated, "no_price")["portfolio_id"] == "INCOME"
     assert only(gated, "no_price")["value"] == "30"
+
+
+def test_a_portfolio_that_holds_far_more_than_it_is_worth_stops() -> None:
+    """Weights of a portfolio that is worth next to nothing would mean nothing."""
+    fine = judged()
+    gross = (
+        fine.holdings.filter(portfolio_id="GROWTH").select((pl.col("quantity") * pl.col("close")).abs().sum()).item()
+    )
+    nav = fine.nav.filter(portfolio_id="GROWTH").row(0, named=True)
+    debt = nav["cash"] - nav["nav"] + gross / 20  # leaves a net asset value of a twentieth of the positions
+    gated = judged(**changed("cash", pl.col("portfolio_id") == "GROWTH", amount=debt))
+    assert told(gated) == {("stop_portfolio", "leverage", "GROWTH", None)}
+    assert judged(
+        config=GateConfig(max_leverage=25.0), **changed("cash", pl.col("portfolio_id") == "GROWTH", amount=debt)
+    )

@@ -62,6 +62,12 @@ def test_shared_rows_and_overrides_for_all_change_every_identity():
         assert inputs_hashes(override, ["p", "q"])[portfolio_id] != known
 
 
+def test_another_program_makes_another_run(monkeypatch):
+    known = run_id(dt.date(2026, 1, 5), "p", "policy", "inputs")
+    monkeypatch.setattr("core.results.identity.__version__", "9.9.9")
+    assert run_id(dt.date(2026, 1, 5), "p", "policy", "inputs") != known
+
+
 def test_every_part_of_a_run_counts():
     known = run_id(dt.date(2026, 1, 5), "p", "policy", "inputs")
     assert known == run_id(dt.date(2026, 1, 5), "p", "policy", "inputs")

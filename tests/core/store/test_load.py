@@ -109,7 +109,7 @@ def test_loading_twice_is_loading_once(engine: Engine, quantities: dict[str, flo
         ("prices.csv", "as_of,symbol,clsoe\n", "unknown column 'clsoe'; .*Did you mean 'close'"),
         ("prices.csv", "as_of,symbol\n", "prices.csv lacks the columns close; it has: as_of, symbol"),
         ("prices.csv", "", "prices.csv cannot be read"),
-        ("prices.csv", "as_of,symbol,close\n2026-07-31,AAA,1,2,3\n", "prices.csv cannot be read"),
+        ("prices.csv", "as_of,symbol,close\n2026-07-31,AAA,1,2,3\n", "prices.csv has 5 cells in line 2, but 3 columns"),
         (
             "prices.csv",
             "as_of,symbol,close\n2026-07-31,AAA,1\n2026-07-31,BBB,n/a\n2026-07-31,CCC,n/a\n",
@@ -180,3 +180,22 @@ def test_a_folder_without_files_is_refused(engine: Engine, tmp_path: Path) -> No
 def test_an_unknown_frame_is_refused_with_the_nearest(engine: Engine) -> None:
     with pytest.raises(InputError, match="Did you mean 'cash'"):
         load_frames(engine, {"cahs": inputs()["cash"]})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("portfolio_id,as_of,symbol,quantity\ncore,2026-07-31,A\n", "3 cells in line 2, but 4 columns"),
+        ("portfolio_id,as_of,symbol,quantity\ncore,2026-07-31,A,1,2\n", "5 cells in line 2, but 4 columns"),
+        ("portfolio_id,as_of,symbol,symbol\ncore,2026-07-31,A,1\n", "has the column symbol twice"),
+    ],
+)
+def test_a_row_of_another_width_is_refused_by_its_line(engine: Engine, tmp_path: Path, content: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        load_text(engine, tmp_path, "positions.csv", content)
+
+
+def test_an_ending_in_capitals_is_read_and_a_folder_is_not(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "assets.csv").mkdir()
+    text = "portfolio_id,as_of,amount\ncore,2026-07-31,5\n"
+    assert load_text(engine, tmp_path, "cash.CSV", text) == {"cash": 1}

@@ -302,3 +302,10 @@ def test_without_a_published_run_there_are_no_last_prices(engine: Engine) -> Non
     last = read(engine).last_prices
     assert last.schema == {"portfolio_id": pl.String, "symbol": pl.String, "as_of": pl.Date, "close": pl.Float64}
     assert last.is_empty()
+
+
+def test_a_column_of_bytes_is_handed_on_as_text(engine: Engine) -> None:
+    load_frames(engine, inputs())
+    execute(engine, "UPDATE positions SET quantity = X'80'")
+    quantities = read(engine)["positions"]["quantity"]
+    assert quantities.dtype == pl.String
