@@ -104,7 +104,8 @@ def _without_cash(
         .join(positions, on="portfolio_id", how="left")
         .join(dates, on="portfolio_id", how="left")
     )
-    elsewhere = pl.col("dates").cast(pl.List(pl.String)).list.join(", ")
+    dates = pl.col("dates").cast(pl.List(pl.String)).list.join(", ")
+    elsewhere = pl.when(dates.is_not_null()).then(pl.format("; cash rows of other days: {}", dates))
     return found(
         missing,
         Severity.STOP_PORTFOLIO,
@@ -113,10 +114,10 @@ def _without_cash(
         column="amount",
         row=sentence(f"{{}} {as_of}", "portfolio_id"),
         message=sentence(
-            f"portfolio {{}} has no cash row of {as_of} ({{}} positions of that date; cash rows of other days: {{}}).",
+            f"portfolio {{}} has no cash row of {as_of} ({{}} positions of that date{{}}).",
             "portfolio_id",
             pl.col("positions").fill_null(0),
-            elsewhere.fill_null("none read"),
+            elsewhere.fill_null(""),
         ),
         remedy="Load the snapshot of this date, with its cash row, even if the amount is 0.",
     )
