@@ -104,8 +104,8 @@ def _without_cash(
         .join(positions, on="portfolio_id", how="left")
         .join(dates, on="portfolio_id", how="left")
     )
-    dates = pl.col("dates").cast(pl.List(pl.String)).list.join(", ")
-    elsewhere = pl.when(dates.is_not_null()).then(pl.format("; cash rows of other days: {}", dates))
+    days = pl.col("dates").cast(pl.List(pl.String)).list.join(", ")
+    elsewhere = pl.when(days.is_not_null()).then(pl.format("; cash rows of other days: {}", days))
     return found(
         missing,
         Severity.STOP_PORTFOLIO,

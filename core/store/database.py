@@ -7,6 +7,7 @@ SQLite needs to be told what others do by themselves (SQLAlchemy, "Serializable 
 DDL"): the driver's own transaction handling is switched off, and `_begin` opens each transaction explicitly.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModu
 from core.errors import StoreError
 
 EXAMPLES = "for example sqlite:///var/evenkeel.db or postgresql+psycopg://user@host/database"
+SQLITE_AWAY = ("locked", "busy", "unable to open", "disk I/O")  # as its messages say
 BUSY_SECONDS = 30  # how long SQLite waits for another writer
 READS = "evenkeel_reads"  # an execution option: this connection's transactions only read
 
@@ -107,5 +109,11 @@ def _explained(engine: Engine) -> Iterator[None]:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether an error of the store is the database's being away or busy, so that trying again may help."""
-    return isinstance(error, StoreError) and isinstance(error.__cause__, OperationalError | InterfaceError)
+    """Whether an error of the store is the database's being away or busy, so that trying again may help.
+
+    SQLite calls a wrong query an operational error too; there, only a lock or a file that cannot be opened is one.
+    """
+    cause = error.__cause__
+    if not isinstance(error, StoreError) or not isinstance(cause, OperationalError | InterfaceError):
+        return False
+    return not isinstance(cause.orig, sqlite3.Error) or any(word in str(cause.orig) for word in SQLITE_AWAY)

@@ -9,7 +9,14 @@ from sqlalchemy import text
 
 from core import Policy, RebalancingLimits, batch, store
 from core.batch import Occasion, refusal
-from core.policy import DEFAULT_SIGNALS, LongShort, ScoreWeighted, Scoring
+from core.inputs import (
+    FunctionSignal,
+    MomentumSignal,
+    QuerySignal,
+    VolatilitySignal,
+    Week52PositionSignal,
+)
+from core.policy import DEFAULT_SIGNALS, InverseVolatility, LongShort, ScoreWeighted, Scoring, SourceConfig
 from core.schemas import Actions, Breaches, Findings, empty
 from deployments.demo_market import demo_market
 
@@ -125,3 +132,38 @@ def test_a_refusal_tells_its_first_reasons_and_counts_the_rest():
     assert told.startswith("max_position of S0 is 0.2, limit 0.1, off by 0.1. ")
     assert told.endswith("And 3 more.")
     assert refusal(empty(Findings), empty(Breaches), empty(Actions)) is None
+
+
+def calmness(history: pl.DataFrame) -> pl.DataFrame:
+    """A signal of a desk's own: how small the last move was."""
+    move = (pl.col("close").last() / pl.col("close").first() - 1).abs()
+    return history.group_by("symbol").agg(value=-move)
+
+
+def test_signals_come_from_tables_prices_a_query_and_a_function_alike(database, tmp_path):
+    execute(database, "CREATE TABLE moods (day DATE, ticker TEXT, mood FLOAT)")
+    execute(database, "INSERT INTO moods SELECT '2026-11-20', symbol, length(name) + unicode(symbol) FROM assets")
+    sql = "SELECT day AS as_of, ticker AS symbol, mood AS value FROM moods WHERE day <= :as_of"
+    signals = (
+        DEFAULT_SIGNALS[0],
+        MomentumSignal(name="momentum", weight=0.3),
+        VolatilitySignal(name="volatility", weight=0.1),
+        Week52PositionSignal(name="position", weight=0.1),
+        QuerySignal(name="mood", weight=0.2, sql=sql),
+        FunctionSignal(name="calm", weight=0.3, function="tests.core.test_batch:calmness", lookback=20),
+    )
+    report = run(database, tmp_path, ["newcomer"], scoring=Scoring(signals), sizing=InverseVolatility())
+    assert outcomes(report) == {"newcomer": "published"}
+    for reason in report.targets.filter(~pl.col("is_cash"))["reason"]:
+        assert all(signal.name in reason for signal in signals)
+        assert "missing" not in reason
+
+
+def test_a_desk_may_keep_its_own_tables(database, tmp_path):
+    first = run(database, tmp_path, ["balanced"])
+    kept = "SELECT portfolio_id AS fund, as_of AS day, symbol, quantity FROM positions"
+    execute(database, f"CREATE TABLE holdings AS {kept}")
+    execute(database, "DELETE FROM positions")
+    own = "SELECT fund AS portfolio_id, day AS as_of, symbol, quantity FROM holdings WHERE day = :as_of"
+    second = run(database, tmp_path, ["balanced"], source=SourceConfig({"positions": own}))
+    assert second.targets.equals(first.targets)

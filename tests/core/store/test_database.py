@@ -99,3 +99,9 @@ def test_what_is_wrong_with_the_content_is_no_outage(engine: Engine) -> None:
     with pytest.raises(StoreError) as refused, writing(engine, "test") as connection:
         connection.execute(sa.text("INSERT INTO portfolios (portfolio_id) VALUES (NULL)"))
     assert not is_outage(refused.value)
+
+
+def test_a_query_that_is_wrong_is_no_outage(engine: Engine) -> None:
+    with pytest.raises(StoreError) as refused, reading(engine) as connection:
+        connection.execute(sa.text("SELECT nothing FROM portfolios"))
+    assert not is_outage(refused.value)
