@@ -15,8 +15,10 @@ from prefect.client.schemas.filters import (
 )
 from prefect.logging.handlers import APILogHandler
 from prefect.states import State
+from sqlalchemy.exc import OperationalError
 
 from core import batch, store
+from core.errors import StoreError
 from flows.daily_rebalance import daily_rebalance
 from flows.occasion import BatchRefusedError
 from tasks.settings import named_policy, settings
@@ -180,3 +182,18 @@ def test_domain_logs_stand_on_the_run_page(database):
         "Step 4/5: selection",
         "Step 5/5: targets",
     ]
+
+
+def test_an_outage_is_tried_again_and_bad_input_is_not(database, monkeypatch):
+    asked = []
+
+    def away_at_first(engine):
+        asked.append(engine)
+        if len(asked) == 1:
+            raise StoreError("the database is away") from OperationalError("SELECT 1", {}, Exception("away"))
+
+    monkeypatch.setattr(store, "require_current", away_at_first)
+    assert run(dry_run=True).is_completed()
+    assert len(asked) == 2
+    assert run(portfolios=["nobody"]).is_failed()
+    assert len(asked) == 3
