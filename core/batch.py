@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from sqlalchemy.engine import Engine
@@ -109,13 +110,14 @@ def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRe
     findings = judged_inputs.findings
     shared = findings.filter(pl.col("portfolio_id").is_null())
     own = _by_portfolio(findings.drop_nulls("portfolio_id"))
+    of_batch = _of_batch(occasion)
     return [
         _record(
             portfolio_id,
             inputs_hash,
             pl.concat([shared, own.get(portfolio_id, shared.clear())]),
             {name: frames.get(portfolio_id, empty(OUTPUTS[name])) for name, frames in parts.items()},
-            occasion,
+            of_batch,
         )
         for portfolio_id, inputs_hash in judged_inputs.inputs_hashes.items()
     ]
@@ -125,23 +127,33 @@ def _by_portfolio(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {str(key[0]): part for key, part in frame.partition_by("portfolio_id", as_dict=True).items()}
 
 
+def _of_batch(occasion: Occasion) -> dict[str, Any]:
+    """What all records of a batch have in common."""
+    return {
+        "as_of": occasion.as_of,
+        "batch_id": occasion.batch_id,
+        "policy_name": occasion.policy.name,
+        "policy_hash": occasion.policy.hash,
+        "policy": occasion.policy.document,
+        "program_version": __version__,
+        "started_at": occasion.started_at,
+    }
+
+
 def _record(
-    portfolio_id: str, inputs_hash: str, findings: pl.DataFrame, parts: dict[str, pl.DataFrame], occasion: Occasion
+    portfolio_id: str,
+    inputs_hash: str,
+    findings: pl.DataFrame,
+    parts: dict[str, Any],
+    of_batch: dict[str, Any],
 ) -> RunRecord:
-    policy, as_of = occasion.policy, occasion.as_of
     return RunRecord(
         portfolio_id=portfolio_id,
-        as_of=as_of,
-        run_id=run_id(as_of, portfolio_id, policy.hash, inputs_hash),
-        batch_id=occasion.batch_id,
-        policy_name=policy.name,
-        policy_hash=policy.hash,
-        policy=policy.document,
+        run_id=run_id(of_batch["as_of"], portfolio_id, of_batch["policy_hash"], inputs_hash),
         inputs_hash=inputs_hash,
-        program_version=__version__,
-        started_at=occasion.started_at,
         findings=findings,
         reason=refusal(findings, parts["breaches"], parts["actions"]),
+        **of_batch,
         **parts,
     )
 

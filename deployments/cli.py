@@ -17,7 +17,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import Engine
 
 from core import store
 from core.errors import EvenkeelError, StoreError, nearest_hint
@@ -207,7 +207,7 @@ def _ready() -> Engine:
 
 
 def _shown(database: Engine) -> str:
-    return make_url(database.url).set(query={}).render_as_string(hide_password=True)
+    return database.url.set(query={}).render_as_string(hide_password=True)
 
 
 def _console() -> Console:
@@ -239,21 +239,23 @@ def _print_where(report: BatchReport) -> None:
     print(f"Look again:   evenkeel show --as-of {report.as_of}")
 
 
+def _paragraph(error: Exception) -> str:
+    """An error that is meant to be read as it stands; any other with its kind, as it should not happen."""
+    if isinstance(error, EvenkeelError):
+        return str(error)
+    told = " ".join(str(error).split())[:500]
+    return f"{type(error).__name__}: {told}. This should not happen; --debug says where."
+
+
 def main() -> None:
     """Run a command; entry point of `evenkeel`."""
     words = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         status = app(words, result_action="return_value")
-    except EvenkeelError as error:
-        if "--debug" in sys.argv:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        told = " ".join(str(error).split())[:500]
-        print(f"error: {type(error).__name__}: {told}. This should not happen; --debug says where.", file=sys.stderr)
+        print(f"error: {_paragraph(error)}", file=sys.stderr)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 

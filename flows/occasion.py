@@ -35,6 +35,4 @@ def verdict(report: BatchReport) -> State[BatchReport]:
     if report.refused:
         refusal = BatchRefusedError(report)
         return Failed(message=str(refusal), data=refusal)
-    kinds = [outcome.outcome for outcome in report.outcomes]
-    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    return Completed(message=f"{report.as_of}: {counted}", data=report)
+    return Completed(message=f"{report.as_of}: {report.counts}", data=report)

@@ -22,7 +22,7 @@ from core.models import AssetScore, BucketStatistics, Step
 from core.schemas import KEYS, RUN_KEYS
 
 STEP = "buckets"
-FIXED = {
+ENFORCED = {
     "max_positions_per_bucket": "{} name{} rejected",
     "max_allocation_per_bucket": "weights scaled to the limit",
     "max_bucket_weight": "weights cut to the limit",
@@ -204,10 +204,10 @@ def statistics_summary(statistics: Mapping[str, BucketStatistics]) -> dict[str, 
 
 def violations_fixed(actions: pl.DataFrame) -> list[str]:
     """One sentence per bucket and bucket rule that was enforced."""
-    of_buckets = actions.filter(pl.col("rule").is_in(list(FIXED)), pl.col("bucket").is_not_null())
+    of_buckets = actions.filter(pl.col("rule").is_in(list(ENFORCED)), pl.col("bucket").is_not_null())
     counted = of_buckets.group_by("bucket", "rule", maintain_order=True).len().sort("bucket", "rule")
     return [
-        f"bucket {bucket}, {rule}: {FIXED[rule].format(count, 's' if count > 1 else '')}"
+        f"bucket {bucket}, {rule}: {ENFORCED[rule].format(count, 's' if count > 1 else '')}"
         for bucket, rule, count in counted.iter_rows()
     ]
 

@@ -50,6 +50,12 @@ class BatchReport:
         """The outcomes of the refused runs."""
         return [outcome for outcome in self.outcomes if outcome.outcome == "refused"]
 
+    @property
+    def counts(self) -> str:
+        """How many runs ended how, for example `2 published, 1 refused`."""
+        kinds = [outcome.outcome for outcome in self.outcomes]
+        return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+
 
 def summary(report: BatchReport) -> str:
     """The summary of a batch as Markdown."""
@@ -202,9 +208,8 @@ def amount(number: float | None) -> str:
 
 
 def _counts(report: BatchReport) -> str:
-    kinds = [outcome.outcome for outcome in report.outcomes]
-    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    return f"{len(kinds)} portfolio{'' if len(kinds) == 1 else 's'}: {counted}"
+    count = len(report.outcomes)
+    return f"{count} portfolio{'' if count == 1 else 's'}: {report.counts}"
 
 
 def _section(title: str, lines: Sequence[str]) -> str:

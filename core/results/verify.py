@@ -48,15 +48,17 @@ def breaches(
 _TYPES = {name: dtype for name, dtype in empty(Breaches).schema.items() if name != "excess"}
 
 
+def _limited(levels: pl.DataFrame, limit: float | pl.Expr, scope: str | None) -> pl.DataFrame:
+    """`levels` (run, level) with their limit, and a column as their scope; none: the whole portfolio."""
+    return levels.with_columns(limit=limit, scope=pl.col(scope) if scope else pl.lit(""))
+
+
 def _above(levels: pl.DataFrame, limit: float | pl.Expr, scope: str | None = None) -> pl.DataFrame:
-    """The rows of `levels` (run, level, and a column `scope`) above a limit."""
-    named = pl.col(scope) if scope else pl.lit("")
-    return levels.with_columns(limit=limit, scope=named).filter(pl.col("level") > pl.col("limit") + TOLERANCE)
+    return _limited(levels, limit, scope).filter(pl.col("level") > pl.col("limit") + TOLERANCE)
 
 
 def _below(levels: pl.DataFrame, limit: float | pl.Expr, scope: str | None = None) -> pl.DataFrame:
-    named = pl.col(scope) if scope else pl.lit("")
-    return levels.with_columns(limit=limit, scope=named).filter(pl.col("level") < pl.col("limit") - TOLERANCE)
+    return _limited(levels, limit, scope).filter(pl.col("level") < pl.col("limit") - TOLERANCE)
 
 
 def _per(rows: pl.DataFrame, keys: Sequence[str], level: pl.Expr, **others: pl.Expr) -> pl.DataFrame:
