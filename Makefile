@@ -27,8 +27,9 @@ coverage: .venv/dev ## lines and branches of buckets, enforcement and constraint
 	$(BIN)/pytest -n 2 tests/core/constraints tests/core/decisions --cov --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
-bench: .venv/dev ## measure: how much bucket enforcement adds to a run
+bench: .venv/dev ## measure: bucket enforcement, and weight constraints beside a peer
 	$(BIN)/python -m tests.benchmarks.bench_buckets
+	$(BIN)/python -m tests.benchmarks.bench_constraints
 
 format: .venv/dev ## format the code
 	$(BIN)/ruff format .

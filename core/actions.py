@@ -39,6 +39,10 @@ SENTENCES: dict[str, str] = {
 `UNPLACED`."""
 
 
+COUNTS = frozenset({"max_positions", "min_buckets_represented"})
+"""The constraints whose limit counts names or buckets; all others limit fractions of net asset value."""
+
+
 def action_rows(
     rows: pl.DataFrame,
     step: str,
@@ -91,8 +95,13 @@ def sentence(action: Mapping[str, Any]) -> str:
     """One action as a sentence."""
     by_verb = {"unplaced": UNPLACED, "reject": REJECTED}.get(action["verb"], WEIGHT_CHANGE)
     template = SENTENCES.get(f"{action['verb']} {action['rule']}", by_verb)
-    limit = action["limit"]
-    return template.format(**action, at_limit="" if limit is None else f" (limit {limit:.2%})")
+    return template.format(**action, at_limit=_at_limit(action["rule"], action["limit"]))
+
+
+def _at_limit(rule: str, limit: float | None) -> str:
+    if limit is None:
+        return ""
+    return f" (limit {limit:.0f})" if rule in COUNTS else f" (limit {limit:.2%})"
 
 
 def sentences(actions: pl.DataFrame) -> list[str]:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 
 from core import store
 from core.actions import sentences
+from core.constraints.known import require_known
 from core.engine import Plan, considered_universe, decided
 from core.inputs import Gated, judge, judge_coverage, signal_values, table_names
 from core.models import Inputs
@@ -23,7 +24,18 @@ from core.policy import Policy
 from core.results.identity import inputs_hashes, run_id
 from core.results.summary import BatchReport, Outcome
 from core.results.verify import breach_sentence
-from core.schemas import Actions, Breaches, BucketStatisticsRows, Severity, Targets, empty
+from core.schemas import (
+    UNKNOWN_BUCKET,
+    Actions,
+    Breaches,
+    BucketStatisticsRows,
+    Decisions,
+    Explanations,
+    Relaxations,
+    Severity,
+    Targets,
+    empty,
+)
 from core.store import Published, RunRecord
 from core.version import __version__
 
@@ -32,6 +44,9 @@ OUTPUTS = {
     "actions": Actions,
     "breaches": Breaches,
     "bucket_statistics": BucketStatisticsRows,
+    "relaxations": Relaxations,
+    "explanations": Explanations,
+    "decisions": Decisions,
 }
 TOLD = 4  # so many reasons of a refusal are told in full
 WIDEN = "Widen one of these limits in the policy, or change what conflicts with it."
@@ -91,8 +106,14 @@ def read(engine: Engine, policy: Policy, as_of: dt.date, portfolios: Sequence[st
 
 
 def judged(inputs: Inputs, policy: Policy) -> Judged:
-    """The inputs after the data gate, and the signals computed from them."""
+    """The inputs after the data gate, and the signals computed from them.
+
+    A constraint that names a symbol or bucket of no asset is a `ConfigurationError`.
+    """
     gated = judge(inputs, policy.data_gate, policy.source.candidates_from, table_names(policy.all_signals))
+    if gated.stops_batch.is_empty():
+        assets = inputs["assets"].select(pl.col("symbol", "bucket").cast(pl.String))
+        require_known(policy.constraints, set(assets["symbol"]), {*assets["bucket"].drop_nulls(), UNKNOWN_BUCKET})
     computed, signal_findings = signal_values(gated, policy.all_signals)
     coverage = judge_coverage(computed, gated.candidates, policy.data_gate)
     portfolio_ids = inputs["portfolios"]["portfolio_id"].drop_nulls().cast(pl.String).unique().sort().to_list()
@@ -110,6 +131,7 @@ def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRe
     findings = judged_inputs.findings
     shared = findings.filter(pl.col("portfolio_id").is_null())
     own = _by_portfolio(findings.drop_nulls("portfolio_id"))
+    conflicts = dict(plan.infeasible.select("portfolio_id", "conflict").iter_rows())
     of_batch = _of_batch(occasion)
     return [
         _record(
@@ -117,6 +139,7 @@ def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRe
             inputs_hash,
             pl.concat([shared, own.get(portfolio_id, shared.clear())]),
             {name: frames.get(portfolio_id, empty(OUTPUTS[name])) for name, frames in parts.items()},
+            conflicts.get(portfolio_id),
             of_batch,
         )
         for portfolio_id, inputs_hash in judged_inputs.inputs_hashes.items()
@@ -145,31 +168,43 @@ def _record(
     inputs_hash: str,
     findings: pl.DataFrame,
     parts: dict[str, Any],
+    conflict: str | None,
     of_batch: dict[str, Any],
 ) -> RunRecord:
+    """A refused run keeps its decisions, without weights that nobody may trade."""
+    reason = refusal(findings, parts["breaches"], parts["actions"], conflict)
+    if reason is not None:
+        unweighted = parts["decisions"].with_columns(target_weight=pl.lit(None, pl.Float64))
+        parts = parts | {"decisions": unweighted}
     return RunRecord(
         portfolio_id=portfolio_id,
         run_id=run_id(of_batch["as_of"], portfolio_id, of_batch["policy_hash"], inputs_hash),
         inputs_hash=inputs_hash,
         findings=findings,
-        reason=refusal(findings, parts["breaches"], parts["actions"]),
+        reason=reason,
         **of_batch,
         **parts,
     )
 
 
-def refusal(findings: pl.DataFrame, breaches: pl.DataFrame, actions: pl.DataFrame) -> str | None:
+def refusal(
+    findings: pl.DataFrame, breaches: pl.DataFrame, actions: pl.DataFrame, conflict: str | None = None
+) -> str | None:
     """Why a run is refused, in words: what stops it, with the remedy, or the limits that its weights breach.
 
-    An unmet representation is told with the nearest way out.
+    An unmet representation is told with the nearest way out. An infeasible run has no weights to judge: its `conflict`,
+    which has the ways out in it, comes first and in full, in place of breaches.
     """
     stops = findings.filter(pl.col("severity").cast(pl.String).is_in(STOPS))
     reasons = [f"{row['message']} {row['remedy']}" for row in stops.iter_rows(named=True)]
-    if not breaches.is_empty():
-        ways_out = [f"{told}." for told in sentences(actions.filter(verb="unmet"))]
-        reasons += [*map(breach_sentence, breaches.iter_rows(named=True)), *ways_out, WIDEN]
+    unmet = [f"{told}." for told in sentences(actions.filter(verb="unmet"))]
+    if conflict is not None:
+        reasons += unmet
+    elif not breaches.is_empty():
+        reasons += [*map(breach_sentence, breaches.iter_rows(named=True)), *unmet, WIDEN]
     more = [f"And {len(reasons) - TOLD} more."] if len(reasons) > TOLD else []
-    return " ".join([*reasons[:TOLD], *more]) or None
+    told = " ".join([*reasons[:TOLD], *more])
+    return "\n\n".join(part for part in (conflict, told) if part) or None
 
 
 def outcome(record: RunRecord, published: Published | None = None) -> Outcome:
@@ -194,4 +229,7 @@ def report(
         actions=plan.actions,
         findings=judged_inputs.findings,
         bucket_statistics=plan.bucket_statistics.filter(kept),
+        relaxations=plan.relaxations,
+        explanations=plan.explanations.filter(kept),
+        decisions=plan.decisions.with_columns(target_weight=pl.when(kept).then("target_weight")),
     )

@@ -13,6 +13,7 @@ import polars as pl
 
 from core.actions import action_rows, numbered
 from core.arithmetic import ordered_sum
+from core.constraints import ConstrainedWeights
 from core.decisions.bucket_limits_enforcer import enforce_bucket_limits
 from core.decisions.ranking import ALIVE
 from core.decisions.scoring import on_proposed_side, scored, with_sizing_input
@@ -22,11 +23,12 @@ from core.decisions.sizing import sized
 from core.decisions.universe import considered
 from core.inputs import Gated
 from core.limits import TOLERANCE, RebalancingLimits
-from core.models import Step
+from core.models import Constrained, Step
 from core.policy import AsProposed, LongShort, Policy
+from core.results.explain import decisions, explanations, unexplained
 from core.results.targets import bucket_statistics, targets
 from core.results.verify import breaches
-from core.schemas import KEYS, RUN_KEYS, Actions, empty
+from core.schemas import KEYS, RUN_KEYS, Actions, Infeasible, Relaxations, WaysOut, empty
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,8 @@ class Plan:
     """What would be published for the runs of a batch; a run with breaches must not be.
 
     `rows`: every name considered, with its decision and weights. The other frames have the schemas `Targets`,
-    `Actions`, `Breaches` and `BucketStatisticsRows`.
+    `Actions`, `Breaches`, `BucketStatisticsRows`, `Explanations`, `Decisions`, `Relaxations`, `Infeasible` and
+    `WaysOut`. An infeasible run has no targets and no explanations; its decisions tell how far it came.
     """
 
     rows: pl.DataFrame
@@ -44,6 +47,11 @@ class Plan:
     actions: pl.DataFrame
     breaches: pl.DataFrame
     bucket_statistics: pl.DataFrame
+    explanations: pl.DataFrame
+    decisions: pl.DataFrame
+    relaxations: pl.DataFrame
+    infeasible: pl.DataFrame
+    ways_out: pl.DataFrame
 
 
 def decided(universe: pl.DataFrame, signal_values: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Plan:
@@ -59,17 +67,32 @@ def planned(scores: Step, nav: pl.DataFrame, policy: Policy) -> Plan:
     enforced = within_buckets(scores.rows, policy)
     selected = selected_names(enforced.rows, policy)
     constrained = constrained_weights(sized_names(selected.rows, policy), nav, policy)
-    found = verified(constrained.rows, nav, policy)
-    return plan_of([scores, enforced, selected, constrained], found, nav, policy)
+    found = verified(constrained, nav, policy)
+    return plan_of([scores, enforced, selected], constrained, found, nav, policy)
 
 
-def plan_of(steps: Sequence[Step], found: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Plan:
-    """Step targets: the rows of the last step as what a desk trades, with the actions of all steps and the breaches
-    found."""
+def plan_of(
+    steps: Sequence[Step], constrained: Constrained, found: pl.DataFrame, nav: pl.DataFrame, policy: Policy
+) -> Plan:
+    """Step targets: the constrained rows as what a desk trades, with the actions of all steps, their story, and the
+    breaches found; a change of weight that no action tells is a breach too."""
     announce("targets", policy.limits)
-    rows, actions = steps[-1].rows, numbered(step.actions for step in steps)
-    target_rows = targets(rows, nav, actions)
-    return Plan(rows, target_rows, actions, found, bucket_statistics(target_rows, policy.limits))
+    rows, actions = constrained.rows, numbered(step.actions for step in (*steps, constrained))
+    feasible, of_feasible = (frame.join(constrained.infeasible, on=RUN_KEYS, how="anti") for frame in (rows, nav))
+    target_rows = targets(feasible, of_feasible, actions)
+    explained = explanations(rows, actions)
+    return Plan(
+        rows=rows,
+        targets=target_rows,
+        actions=actions,
+        breaches=pl.concat([found, unexplained(explained)]),
+        bucket_statistics=bucket_statistics(target_rows, policy.limits),
+        explanations=explained,
+        decisions=decisions(rows, actions),
+        relaxations=constrained.relaxations,
+        infeasible=constrained.infeasible,
+        ways_out=constrained.ways_out,
+    )
 
 
 def announce(step: str, limits: RebalancingLimits) -> None:
@@ -125,28 +148,51 @@ def sized_names(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     return sized(rows, policy.sizing, policy.limits)
 
 
-def constrained_weights(rows: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Step:
-    """Rows of `Sized` with `target_weight`: the wanted weights under all constraints; rejected names at 0.
+def constrained_weights(rows: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Constrained:
+    """Rows of `Sized` with `target_weight`: the wanted weights under all constraints.
 
-    Names to be closed or never wanted take no part: they shift no mean and fill no room. The actions end with what the
-    final weights of each run of `nav` leave undone.
+    Names that are neither held nor selected take no part, and end at 0; a held name that is to be closed is wanted at
+    0: it shifts no mean and fills no room, but a limit on turnover may keep part of it. A run without a solution has
+    null weights. The actions end with what the final weights of each run of `nav` leave undone.
     """
-    wanted = rows.filter(ALIVE).select(
+    wanted = rows.filter(ALIVE | pl.col("held")).select(
         *KEYS, "bucket", "current_weight", pl.col("wanted_weight").alias("weight"), pl.col("fixed").alias("frozen")
     )
     constrained = policy.constraint_set().apply(wanted, by=RUN_KEYS)
-    final = constrained.weights.select(*KEYS, pl.col("weight").alias("target_weight"))
-    target = pl.col("target_weight").fill_null(0.0)
-    placed = rows.join(final, on=KEYS, how="left", maintain_order="left").with_columns(
-        target_weight=pl.when(target.abs() > TOLERANCE).then(target).otherwise(0.0)
-    )
+    placed = _placed(rows, constrained)
     runs = nav.select(RUN_KEYS)
+    feasible = runs.join(constrained.infeasible, on=RUN_KEYS, how="anti", maintain_order="left")
     undone = [
         _without_room(placed),
-        unmet_buckets(placed, runs, policy.limits),
-        _shortfall(placed, runs, policy.limits),
+        unmet_buckets(_or_wanted(placed), runs, policy.limits),
+        _shortfall(placed, feasible, policy.limits),
     ]
-    return Step(placed, numbered([_rule_changes(constrained.actions), *undone]))
+    return Constrained(
+        placed,
+        numbered([_rule_changes(constrained.actions), *undone]),
+        Relaxations.cast(constrained.relaxations),
+        Infeasible.cast(constrained.infeasible),
+        WaysOut.cast(constrained.ways_out),
+    )
+
+
+def _or_wanted(placed: pl.DataFrame) -> pl.DataFrame:
+    """The rows, where a run has no solution with its wanted weights: what they leave unmet has a way out too."""
+    return placed.with_columns(target_weight=pl.coalesce("target_weight", "wanted_weight"))
+
+
+def _placed(rows: pl.DataFrame, constrained: ConstrainedWeights) -> pl.DataFrame:
+    """The rows with their final weights: 0 for names that took no part, and for dust; null in runs without any."""
+    final = constrained.weights.select(*KEYS, pl.col("weight").alias("target_weight"))
+    without = constrained.infeasible.select(*RUN_KEYS, infeasible=True)
+    target = pl.col("target_weight").fill_null(0.0)
+    return (
+        rows.join(final, on=KEYS, how="left", maintain_order="left")
+        .join(without, on=RUN_KEYS, how="left", maintain_order="left")
+        .with_columns(target_weight=pl.when(target.abs() > TOLERANCE).then(target).otherwise(0.0))
+        .with_columns(target_weight=pl.when(pl.col("infeasible").is_null()).then("target_weight"))
+        .drop("infeasible")
+    )
 
 
 def _rule_changes(changes: pl.DataFrame) -> pl.DataFrame:
@@ -180,7 +226,8 @@ def _shortfall(rows: pl.DataFrame, runs: pl.DataFrame, limits: RebalancingLimits
     )  # fmt: skip
 
 
-def verified(rows: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def verified(constrained: Constrained, nav: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """The limits in force that the final weights of the runs of `nav` do not meet; empty where all are met."""
     per_side = policy.sizing.names_per_side if isinstance(policy.sizing, LongShort) else None
-    return breaches(rows, nav.select(RUN_KEYS), policy.constraint_set().constraints, policy.limits, per_side)
+    limits, runs = policy.constraint_set().constraints, nav.select(RUN_KEYS)
+    return breaches(constrained.rows, runs, limits, policy.limits, per_side, constrained.relaxations)

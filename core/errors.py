@@ -6,6 +6,8 @@ Each message is one clear paragraph: what is wrong, the value, and the remedy. T
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+TOLD = 30  # so many known words a message tells
+
 
 class EvenkeelError(Exception):
     """Base of all errors that are meant for a person to read."""
@@ -23,6 +25,14 @@ class InvalidWeightsError(InputError):
     """A weights frame with a missing column, a null group key, or a weight that is not a finite number."""
 
 
+class UnsolvedError(EvenkeelError):
+    """Limits of a group of names that the solver could not settle in either way."""
+
+
+class InfeasibleError(EvenkeelError):
+    """No weights meet all limits; the message says which limits conflict, and what makes room."""
+
+
 class StoreError(EvenkeelError):
     """The database or the target folder cannot be read or written."""
 
@@ -32,8 +42,14 @@ class PublishingRefusedError(EvenkeelError):
 
 
 def nearest_hint(word: str, known: Iterable[str]) -> str:
-    """`known: A, B. Did you mean 'B'?` for an unknown word; the closing part of many messages."""
+    """`known: A, B. Did you mean 'B'?` for an unknown word; the closing part of many messages.
+
+    Upper and lower case are taken for the same; many known words are told in part, or only counted where one is near.
+    """
     words = sorted(known)
-    match = get_close_matches(word, words, n=1, cutoff=0.6)
-    hint = f" Did you mean {match[0]!r}?" if match else ""
-    return f"known: {', '.join(words)}.{hint}"
+    by_case = {known_word.casefold(): known_word for known_word in words}
+    near = get_close_matches(word.casefold(), by_case, n=1, cutoff=0.6)
+    told = f"known: {', '.join(words[:TOLD])}"
+    if len(words) > TOLD:
+        told = f"{len(words)} are known" if near else f"{told} and {len(words) - TOLD} more"
+    return f"{told}. Did you mean {by_case[near[0]]!r}?" if near else f"{told}."

@@ -115,6 +115,17 @@ def require_between(name: str, limit: float, low: float, high: float) -> None:
         raise ConfigurationError(f"{name} is {limit!r}: it must be a number from {low:g} to {high:g}.")
 
 
+def require_range(name: str, minimum: float | None, maximum: float | None) -> None:
+    """Raise unless a range has a bound, its bounds are finite numbers, and the minimum is not above the maximum."""
+    if minimum is None and maximum is None:
+        raise ConfigurationError(f"{name} has neither a minimum nor a maximum: give it at least one.")
+    for bound, limit in (("minimum", minimum), ("maximum", maximum)):
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not isfinite(limit)):
+            raise ConfigurationError(f"{bound} of {name} is {limit!r}: it must be a finite number.")
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise ConfigurationError(f"minimum of {name} is {minimum:g}, above its maximum {maximum:g}: swap them.")
+
+
 PRESETS = MappingProxyType(
     {
         "conservative": RebalancingLimits(

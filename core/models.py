@@ -76,6 +76,19 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Constrained(Step):
+    """What the constrain step returns beside weights and actions.
+
+    The frames have the schemas `Relaxations`, `Infeasible` and `WaysOut`. Of an infeasible run, the target weights of
+    `rows` are null.
+    """
+
+    relaxations: pl.DataFrame
+    infeasible: pl.DataFrame
+    ways_out: pl.DataFrame
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Everything that a batch reads, one frame per input table, and the prices of the last published runs.
 

@@ -1,14 +1,13 @@
 """The policy: the one frozen document that configures a run.
 
 `core.policy_file` reads it from YAML. `Policy.constraint_set` joins the constraints of the document with those that
-its limits imply (`implied_constraints`), the tighter holding where two limit one thing, so that there is one list of
-everything that limits weights.
+its limits imply (`core.implied`), so that there is one list of everything that limits weights.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -17,14 +16,22 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.constraints import (
     ConstraintSet,
+    FrozenNamesConstraint,
     LongOnlyConstraint,
     MarketNeutralConstraint,
     MaxBucketWeightConstraint,
     MaxGrossExposureConstraint,
     MaxPositionConstraint,
-    WeightConstraint,
+    MaxPositionsConstraint,
+    MinBucketsConstraint,
+    MinBucketWeightConstraint,
+    MinPositionWeightConstraint,
+    NameLimitsConstraint,
+    NetExposureConstraint,
+    TurnoverConstraint,
 )
 from core.errors import ConfigurationError
+from core.implied import joined
 from core.inputs import (
     CandidatesFrom,
     GateConfig,
@@ -93,6 +100,14 @@ Constraint = (
     | MaxGrossExposureConstraint
     | MaxPositionConstraint
     | MaxBucketWeightConstraint
+    | MinBucketWeightConstraint
+    | NetExposureConstraint
+    | TurnoverConstraint
+    | MaxPositionsConstraint
+    | MinPositionWeightConstraint
+    | MinBucketsConstraint
+    | NameLimitsConstraint
+    | FrozenNamesConstraint
 )
 """Everything that a policy can list under `constraints`, told apart by `kind`."""
 
@@ -237,45 +252,3 @@ def require_room_for_both_sides(sizing: Sizing, limits: RebalancingLimits) -> No
             f"long_short needs {names} names to begin with, but limits.initial_new_positions is "
             f"{limits.initial_new_positions}: raise it to at least {names}, or leave it out."
         )
-
-
-def implied_constraints(limits: RebalancingLimits) -> tuple[WeightConstraint, ...]:
-    """The constraints that limits imply, in the order of the chain: gross exposure, position, buckets."""
-    buckets = limits.enable_bucket_diversification and limits.enforce_allocation_limits
-    return (
-        MaxGrossExposureConstraint(limits.max_gross_exposure),
-        MaxPositionConstraint(limits.max_single_position_pct),
-        *([MaxBucketWeightConstraint(limits.max_allocation_per_bucket)] if buckets else []),
-    )
-
-
-def joined(constraints: Sequence[WeightConstraint], limits: RebalancingLimits) -> tuple[WeightConstraint, ...]:
-    """The listed constraints with the implied ones: gross exposure first, what caps names and buckets last.
-
-    Where the list has an implied kind itself, it stays in its place at the tighter of the two limits.
-    """
-    gross, *ceilings = implied_constraints(limits)
-    chain = [_tightened(constraint, (gross, *ceilings)) for constraint in constraints]
-    present = {type(constraint) for constraint in chain if _limits_all(constraint)}
-    first = [] if type(gross) in present else [gross]
-    return (*first, *chain, *(ceiling for ceiling in ceilings if type(ceiling) not in present))
-
-
-def _tightened(constraint: WeightConstraint, implied: Sequence[WeightConstraint]) -> WeightConstraint:
-    for other in implied:
-        match constraint, other:
-            case MaxGrossExposureConstraint(), MaxGrossExposureConstraint():
-                return replace(constraint, max_exposure=min(constraint.max_exposure, other.max_exposure))
-            case MaxPositionConstraint(), MaxPositionConstraint():
-                return replace(constraint, max_weight=min(constraint.max_weight, other.max_weight))
-            case (
-                MaxBucketWeightConstraint(max_weight=float() | int() as listed),
-                MaxBucketWeightConstraint(max_weight=float() | int() as implied_limit),
-            ):
-                return replace(constraint, max_weight=min(listed, implied_limit))
-    return constraint
-
-
-def _limits_all(constraint: WeightConstraint) -> bool:
-    """Whether a constraint limits all that its kind can: a map of buckets limits only those it names."""
-    return not isinstance(getattr(constraint, "max_weight", None), Mapping)

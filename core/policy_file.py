@@ -11,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from core.constraints import NameLimit
 from core.errors import ConfigurationError, nearest_hint
 from core.inputs import GateConfig, SignalConfig
 from core.limits import RebalancingLimits
@@ -68,7 +69,7 @@ def _known_keys(location: Sequence[str | int]) -> set[str]:
         "limits": (RebalancingLimits,),
         "scoring": (Scoring,) if len(location) == 2 else get_args(SignalConfig),
         "sizing": get_args(Sizing),
-        "constraints": get_args(Constraint),
+        "constraints": get_args(Constraint) if len(location) == 4 else (NameLimit,),
     }
     candidates = sections[location[0]]
     tagged = [kind for kind in candidates if getattr(kind, "kind", None) in location]

@@ -22,7 +22,7 @@ from core.decisions.ranking import ALIVE, in_slot_order
 from core.decisions.scoring import mirrored, scored
 from core.decisions.universe import UniverseBuilder, held_weights
 from core.engine import Plan, announce, decided, planned, screened_names
-from core.errors import InputError
+from core.errors import InfeasibleError, InputError
 from core.inputs import SignalConfig
 from core.limits import RebalancingLimits
 from core.models import AssetScore, BucketStatistics, RebalancingTarget
@@ -51,7 +51,8 @@ class RebalancingPlan:
     """What a rebalance would do, and why. `unmet` and `breaches` are empty where every limit is met.
 
     `actions` and `breaches` are frames of the schemas `Actions` and `Breaches`; `enforcement_actions` are the
-    sentences of the actions, one to one.
+    sentences of the actions, one to one. Where no weights meet all limits, `conflict` says which limits conflict and
+    what makes room, and there are no targets.
     """
 
     as_of: dt.date
@@ -63,10 +64,11 @@ class RebalancingPlan:
     unmet: dict[str, dict[str, Any]]
     breaches: pl.DataFrame
     content: dict[str, Any]
+    conflict: str | None = None
 
     def to_json(self, timestamp: dt.datetime | None = None) -> str:
         """The JSON output; `timestamp` is by default the as-of date at midnight UTC."""
-        if timestamp is None:
+        if timestamp is None or self.conflict is not None:
             return to_json(self.content)
         return to_json(self.content | {"metadata": self.content["metadata"] | {"timestamp": timestamp.isoformat()}})
 
@@ -165,6 +167,7 @@ class CoreRebalancerEngine:
         else:
             plan = _planned(self.bucket_manager, scored_assets, current_positions, policy, as_of)
         targets = _as_targets(plan.targets)
+        conflict = None if plan.infeasible.is_empty() else plan.infeasible["conflict"].item()
         return RebalancingPlan(
             as_of=as_of,
             targets=targets,
@@ -174,7 +177,8 @@ class CoreRebalancerEngine:
             bucket_statistics=self.bucket_manager.calculate_bucket_statistics(_still_held(targets)),
             unmet=_unmet(plan.actions),
             breaches=plan.breaches,
-            content=document(plan.targets, plan.actions, plan.bucket_statistics, limits),
+            content={"refused": conflict} if conflict is not None else _content(plan, limits),
+            conflict=conflict,
         )
 
     def rebalance(
@@ -187,12 +191,18 @@ class CoreRebalancerEngine:
         candidates: Iterable[str] = (),
         signal_values: SignalValues | None = None,
     ) -> list[RebalancingTarget]:
-        """The targets of `plan`, called with the same arguments; an unmet requirement is logged as a warning."""
+        """The targets of `plan`, called with the same arguments; an unmet requirement is logged as a warning.
+
+        Raises `InfeasibleError` where limits conflict, so that there are no targets: an empty list would mean that
+        nothing is to be held.
+        """
         plan = self.plan(
             as_of, current_positions, scored_assets, limits, candidates=candidates, signal_values=signal_values
         )
         for requirement, found in plan.unmet.items():
             logger.warning("%s: %s of %s, %s", requirement, found["reached"], found["required"], found["reason"])
+        if plan.conflict is not None:
+            raise InfeasibleError(plan.conflict)
         for breach in plan.breaches.iter_rows(named=True):
             logger.warning("%s", breach_sentence(breach))
         return plan.targets
@@ -255,6 +265,10 @@ def _no_nav(as_of: dt.date) -> pl.DataFrame:
     """A portfolio of weights alone: without a net asset value, targets have no notional."""
     columns = {"portfolio_id": [PORTFOLIO], "as_of": [as_of], "nav": [None], "cash": [None]}
     return pl.DataFrame(columns, schema_overrides={"nav": pl.Float64, "cash": pl.Float64})
+
+
+def _content(plan: Plan, limits: RebalancingLimits) -> dict[str, Any]:
+    return document(plan.targets, plan.actions, plan.bucket_statistics, limits)
 
 
 def _as_score(row: dict[str, Any], signal_values: SignalValues) -> AssetScore:

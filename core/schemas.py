@@ -5,7 +5,8 @@ A schema serves validation (the data gate), SQL tables and Parquet (the store), 
 - inputs, as they stand in the database: `Portfolios` ... `Overrides`;
 - the frame that flows through a run, one row per (portfolio_id, as_of, symbol), each step adding columns: `Universe`,
   `Scored`, `Decided`, `Sized`;
-- outputs: `Targets`, `Actions`, `Findings`, `Breaches`, `BucketStatisticsRows`.
+- outputs: `Targets`, `Actions`, `Findings`, `Breaches`, `BucketStatisticsRows`, `Relaxations`, `Infeasible`,
+  `WaysOut`, `Explanations`, `Decisions`.
 
 Weights are signed fractions of net asset value; amounts are in the portfolio's currency; prices are per unit.
 """
@@ -293,6 +294,69 @@ class BucketStatisticsRows(Run):
     min_score = dy.Float64(nullable=True)
     max_positions = dy.Int32(nullable=True)
     max_allocation = dy.Float64(nullable=True)
+
+
+class Relaxations(Run):
+    """One row per soft limit of a run that gave way: the value configured, the value used, and why."""
+
+    constraint = _name()
+    scope = dy.String()  # the symbol or bucket concerned; empty for the whole portfolio
+    limit = dy.Float64()
+    used = dy.Float64()
+    reason = _name()
+
+
+class Infeasible(Run):
+    """One row per run whose limits no weights meet: which ones conflict, and what makes room, in words."""
+
+    conflict = _name()
+
+
+class WaysOut(Run):
+    """One row per limit that is in a conflict, or in the joint change that ends all conflicts of its run.
+
+    `alone` is the value that suffices if only this limit changes (null: none does), `jointly` its value in the joint
+    least change (null: unchanged).
+    """
+
+    constraint = _name()
+    scope = dy.String()  # the symbol or bucket concerned; empty for the whole portfolio
+    limit = dy.Float64()
+    alone = dy.Float64(nullable=True)
+    jointly = dy.Float64(nullable=True)
+
+
+class Explanations(Run):
+    """One row per name and rule that changed its weight, from the wanted weight on: `before + change = after`.
+
+    By name, the changes add up to target less wanted weight. A last row `rounding`, at most 1e-9, closes the sum.
+    """
+
+    seq = dy.Int32(primary_key=True)  # numbers the rows of a run, name by name, each in the order of its changes
+    symbol = _name()
+    rule = _name()
+    limit = dy.Float64(nullable=True)
+    before = dy.Float64()
+    change = dy.Float64()
+    after = dy.Float64()
+
+
+class Decisions(Run):
+    """One row per name that a run considered: its signals and score, and whether it was selected, and why not."""
+
+    symbol = _name(primary_key=True)
+    bucket = _name()
+    held = dy.Bool()
+    side = dy.Int8()  # 1: considered long, -1: considered short
+    score = dy.Float64(nullable=True)
+    confidence = dy.Float64(nullable=True)
+    signals = dy.String()  # in words: each signal with its weight
+    fixed = dy.Bool()
+    rejected_by = dy.String(nullable=True)
+    why = _name()
+    current_weight = dy.Float64()
+    wanted_weight = dy.Float64()
+    target_weight = dy.Float64(nullable=True)  # null where no weights meet all limits
 
 
 @cache

@@ -25,6 +25,7 @@ from core.limits import RebalancingLimits
 from core.results.document import document, to_json
 from core.results.summary import BatchReport, Outcome, Row, summary, target_table
 from core.version import __version__
+from deployments.explain import told
 from tasks.settings import named_policy, settings
 
 REFUSED = 3
@@ -143,6 +144,30 @@ def show(*, as_of: dt.date | None = None, portfolio: Portfolios = None) -> None:
     for (day,), part in targets.partition_by("as_of", as_dict=True, maintain_order=True).items():
         _console().print(f"[bold]Targets for {day}[/bold]")
         _print_rows(target_table(part))
+
+
+@app.command
+def explain(
+    symbol: str,
+    *,
+    portfolio: Annotated[str | None, Parameter(name=["--portfolio", "-p"])] = None,
+    as_of: dt.date | None = None,
+    markdown: Switch = False,
+) -> None:
+    """Say why a weight is what it is: signals, selection, and what each rule changed.
+
+    Parameters
+    ----------
+    symbol:
+        The name asked about.
+    portfolio:
+        Id of a portfolio. Default: all that considered the name.
+    as_of:
+        The date of the run. Default: the latest one.
+    markdown:
+        Print Markdown, for a ticket or a message.
+    """
+    print(told(_ready(), symbol, portfolio, as_of, markdown=markdown))
 
 
 @app.command

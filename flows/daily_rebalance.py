@@ -40,7 +40,7 @@ def daily_rebalance(
     selected = select(enforced, document)
     constrained = constrain(size(selected, document), judged, document)
     breaches = verify(constrained, judged, document)
-    plan = make_targets([scored, enforced, selected, constrained], breaches, judged, document)
+    plan = make_targets([scored, enforced, selected], constrained, breaches, judged, document)
     outcomes = (plan_only if dry_run else publish)(plan, judged, occasion)
     return verdict(report(plan, judged, occasion, outcomes, dry_run))
 

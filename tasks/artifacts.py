@@ -1,8 +1,8 @@
 """Artifacts: what a run shows in the Prefect UI. The record that lasts is in SQL; anyone with the UI can delete these.
 
-Up to `FEW` portfolios, each has its own tables of targets, enforcement actions and buckets, under keys that stay the
-same from day to day; above, one table of each kind serves all. No table is longer than `ROWS`, and a cut one says
-where the rest is.
+Up to `FEW` portfolios, each has its own tables of targets, enforcement actions, buckets and explanations, under keys
+that stay the same from day to day; above, one table of each kind serves all, but for explanations, which are in SQL.
+No table is longer than `ROWS`, and a cut one says where the rest is.
 """
 
 import hashlib
@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 import polars as pl
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from core.results.story import explanation_table, with_changes
 from core.results.summary import BatchReport, Row, action_table, bucket_table, summary, target_table
 
 FEW = 20
 ROWS = 500
+OF_FEW = {"explanations"}  # tables that large batches leave to SQL: a line per name considered
 
 Table = tuple[str, str, Callable[[pl.DataFrame], list[Row]], pl.DataFrame]
 
@@ -30,12 +32,16 @@ def create_artifacts(report: BatchReport) -> None:
 
 def _tables(report: BatchReport) -> Iterator[Table]:
     """Key, title, renderer and rows of each table that has rows."""
+    explained = with_changes(report.decisions, report.explanations)
     kinds: tuple[Table, ...] = (
         ("targets", "Targets", target_table, report.targets),
         ("enforcement-actions", "Enforcement actions", action_table, report.actions),
         ("buckets", "Buckets with limits and usage", bucket_table, report.bucket_statistics),
+        ("explanations", "Why each weight is what it is", explanation_table, explained),
     )
     for key, title, render, rows in kinds:
+        if len(report.outcomes) > FEW and key in OF_FEW:
+            continue
         if len(report.outcomes) > FEW:
             yield key, title, render, rows
             continue

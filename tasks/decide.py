@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from core import engine
 from core.batch import Judged
 from core.engine import Plan
-from core.models import Step
+from core.models import Constrained, Step
 from core.policy import Policy
 
 
@@ -42,18 +42,20 @@ def size(selected: Step, policy: Policy) -> pl.DataFrame:
 
 
 @task(cache_policy=NO_CACHE)
-def constrain(sized: pl.DataFrame, judged: Judged, policy: Policy) -> Step:
+def constrain(sized: pl.DataFrame, judged: Judged, policy: Policy) -> Constrained:
     """Bring the wanted weights within every constraint."""
     return engine.constrained_weights(sized, judged.gated.nav, policy)
 
 
 @task(cache_policy=NO_CACHE)
-def verify(constrained: Step, judged: Judged, policy: Policy) -> pl.DataFrame:
+def verify(constrained: Constrained, judged: Judged, policy: Policy) -> pl.DataFrame:
     """Check the final weights against every limit, independently of what made them."""
-    return engine.verified(constrained.rows, judged.gated.nav, policy)
+    return engine.verified(constrained, judged.gated.nav, policy)
 
 
 @task(cache_policy=NO_CACHE)
-def make_targets(steps: list[Step], breaches: pl.DataFrame, judged: Judged, policy: Policy) -> Plan:
-    """Turn the final weights into what a desk trades."""
-    return engine.plan_of(steps, breaches, judged.gated.nav, policy)
+def make_targets(
+    steps: list[Step], constrained: Constrained, breaches: pl.DataFrame, judged: Judged, policy: Policy
+) -> Plan:
+    """Turn the final weights into what a desk trades, with the story of each."""
+    return engine.plan_of(steps, constrained, breaches, judged.gated.nav, policy)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from core.constraints.base import WeightConstraint, require_free_names
+from core.constraints.base import WeightConstraint
 from core.constraints.panel import BUCKET, GROUP, ROW, SYMBOL, Panel
 from core.limits import TOLERANCE
 
@@ -37,16 +37,29 @@ ROUNDING = 1e-14  # a change up to this size, of weights up to 1, is no change t
 
 _before, _after = pl.col("before"), pl.col("after")
 
+VERB = (
+    pl.when(_before * _after < 0).then(pl.lit("shift"))
+    .when(_after.abs() < _before.abs()).then(pl.lit("cut"))
+    .otherwise(pl.lit("raise"))
+)  # fmt: skip
+"""What a rule did to a weight, of the columns before and after."""
+
 
 def step_column(number: int) -> str:
     """The column with the weights after a step of a chain; step 0 is what came in."""
     return f"step_{number}"
 
 
-def actions_of(panel: Panel, constraints: Sequence[WeightConstraint], steps: pl.DataFrame) -> pl.DataFrame:
-    """The actions of a chain, rule by rule; `steps` has the weights after each step, in the order of the panel."""
-    require_free_names(panel.by, ACTION_COLUMNS)
+def actions_of(
+    panel: Panel, constraints: Sequence[WeightConstraint], steps: pl.DataFrame, without: Sequence[int]
+) -> pl.DataFrame:
+    """The actions of a chain, rule by rule, in the groups that are not left out: ROW and `ACTION_COLUMNS`.
+
+    `steps` has the weights after each step, in the order of the panel.
+    """
     rows = pl.concat([panel.rows, steps.drop("weight")], how="horizontal").with_row_index(ROW).lazy()
+    if without:
+        rows = rows.filter(~pl.col(GROUP).is_in(list(without)))
     if BUCKET not in panel.rows.columns:
         rows = rows.with_columns(pl.lit(None, pl.String).alias(BUCKET))
     parts = [pl.DataFrame(schema={ROW: pl.UInt32, **ACTION_COLUMNS}).lazy()]
@@ -55,15 +68,14 @@ def actions_of(panel: Panel, constraints: Sequence[WeightConstraint], steps: pl.
         parts.append(_as_actions(_changes(changed, constraint), constraint))
         if constraint.ceilings is not None:
             parts += [_as_actions(_unplaced(changed, side), constraint) for side in (1, -1)]
-    return panel.located(pl.concat(pl.collect_all(parts, engine="in-memory")))
+    return pl.concat(pl.collect_all(parts, engine="in-memory"))
 
 
 def _changes(rows: pl.LazyFrame, constraint: WeightConstraint) -> pl.LazyFrame:
     """One row per name that a rule changed."""
-    verb = pl.when(_before * _after < 0).then(pl.lit("shift")).when(_after.abs() < _before.abs()).then(pl.lit("cut"))
     largest = pl.max_horizontal(_before.abs(), _after.abs(), pl.lit(1.0))
     return rows.filter((_after - _before).abs() > ROUNDING * largest).with_columns(
-        verb=verb.otherwise(pl.lit("raise")), symbol=SYMBOL, limit=constraint.limit, detail=None
+        verb=VERB, symbol=SYMBOL, limit=constraint.limit, detail=None
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 from polars.datatypes import DataTypeClass
 
@@ -10,7 +11,7 @@ from core.errors import InvalidWeightsError, nearest_hint
 LARGEST = 1e100  # sums of weights up to this size cannot overflow; a larger one is no fraction of anything
 SHOWN_ROWS = 5  # how many bad rows a message names
 
-OWN_COLUMNS = ("symbol", "weight", "frozen")  # what a group key cannot be
+OWN_COLUMNS = ("symbol", "weight", "frozen", "current_weight")  # what a group key cannot be
 TEXT: tuple[DataTypeClass, ...] = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -23,8 +24,9 @@ def require_columns(weights: pl.DataFrame, by: Sequence[str], needs: Sequence[st
     for column in (*by, "symbol", "weight", *needs):
         if column not in weights.columns:
             raise InvalidWeightsError(f"weights have no column {column!r}; {nearest_hint(column, weights.columns)}")
-    if not weights["weight"].dtype.is_numeric():
-        _require_type(weights, "weight", "numbers")
+    for column in ("weight", *({"current_weight"} & {*needs})):
+        if not weights[column].dtype.is_numeric():
+            _require_type(weights, column, "numbers")
     if "frozen" in weights.columns:
         _require_type(weights, "frozen", "booleans", pl.Boolean)
     if "bucket" in needs:
@@ -44,17 +46,25 @@ def require_no_nulls(weights: pl.DataFrame, by: Sequence[str], columns: Sequence
             raise InvalidWeightsError(f"{column} is null in {missing}. Give every row a {column}, or remove the row.")
 
 
-def require_finite(weights: pl.DataFrame, by: Sequence[str]) -> None:
+def require_finite(weights: pl.DataFrame, by: Sequence[str], column: str = "weight") -> None:
     """No weight is NaN, infinite, or so large that sums could overflow; null is a weight that is not there."""
-    # One comparison refuses all three, as NaN is in no range; streaming, as nothing is summed and nothing is kept.
-    usable = pl.col("weight").is_between(-LARGEST, LARGEST)
-    if weights.lazy().select(usable.all()).collect(engine="streaming").item():
+    if _is_moderate(weights[column]):
+        return
+    usable = pl.col(column).is_between(-LARGEST, LARGEST)  # NaN is in no range
+    if weights.select(usable.all()).item():
         return
     bad = ~weights.select(usable).to_series()
     raise InvalidWeightsError(
-        f"weight is not a finite number up to {LARGEST:g} in {_rows(weights, by, bad)}. "
-        "Correct the weight, or set it to null to leave the name out."
+        f"{column} is not a finite number up to {LARGEST:g} in {_rows(weights, by, bad)}. "
+        f"Correct it{', or set it to null to leave the name out' if column == 'weight' else ''}."
     )
+
+
+def _is_moderate(column: pl.Series) -> bool:
+    """Whether a sum of squares shows at once, as of most columns, that all numbers are finite and of a usable size."""
+    if column.dtype != pl.Float64 or column.null_count():
+        return False
+    return all(np.dot(part, part) <= LARGEST for part in (chunk.to_numpy() for chunk in column.get_chunks()))
 
 
 def require_distinct(weights: pl.DataFrame, by: Sequence[str]) -> None:

@@ -1,11 +1,11 @@
 """The rows that constraints work on: checked, grouped, and under names of their own.
 
 `Panel.of` checks a frame of weights and copies what a constraint reads into `rows`, whose columns are GROUP, SYMBOL,
-WEIGHT and, where given, FROZEN and BUCKET. A user's other columns stay in `weights`, so no name of theirs can collide
-with ours. Rows of one group stand together in `rows` (`_grouped`), sorted there if they were not: every sum then runs
-over one stretch of memory, in one order, and gives the same bits alone or in a panel. `Panel.adjusted` runs a lazy step
-over pieces of whole groups side by side, `Panel.restored` puts the result back, `Panel.located` names rows by the
-user's keys.
+WEIGHT and, where given, FROZEN, BUCKET and CURRENT. A user's other columns stay in `weights`, so no name of theirs can
+collide with ours. Rows of one group stand together in `rows` (`_grouped`), sorted there if they were not: every sum
+then runs over one stretch of memory, in one order, and gives the same bits alone or in a panel. `Panel.adjusted` runs a
+lazy step over pieces of whole groups side by side (`_by_pieces`), `Panel.restored` puts the result back. `Panel.found`
+looks for rows in the same way, and `Panel.located` names them by the user's keys.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,9 +14,17 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from core.constraints.checks import anonymous, is_text, require_columns, require_finite, require_no_nulls
+from core.constraints.checks import (
+    anonymous,
+    is_text,
+    require_columns,
+    require_distinct,
+    require_finite,
+    require_no_nulls,
+)
 
 GROUP, SYMBOL, WEIGHT, FROZEN, BUCKET, ROW = "group", "symbol", "weight", "frozen", "bucket", "row"
+CURRENT = "current_weight"
 
 PIECE_ROWS = 1_000_000  # large enough to be worth a task of its own, small enough to keep all cores busy
 Step = Callable[[pl.LazyFrame, pl.Expr], pl.LazyFrame]
@@ -37,12 +45,14 @@ class Panel:
         """Check weights and lay them out; `needs` are columns beyond the keys, symbol and weight that must be there.
 
         Raises `InvalidWeightsError`: a column is missing or of a type that cannot be meant; a group key, a symbol or a
-        needed column is null; a weight is NaN, infinite or beyond 1e100.
+        needed column is null; a weight, or a current weight where given, is NaN, infinite or beyond 1e100.
         """
-        keys, needed = (by,) if isinstance(by, str) else tuple(by), tuple(needs)
+        given = {CURRENT} & {*weights.columns}
+        keys, needed = (by,) if isinstance(by, str) else tuple(by), sorted({*needs} | given)
         require_columns(weights, keys, needed)
         require_no_nulls(weights, keys, (*keys, SYMBOL, *needed))
-        require_finite(weights, keys)
+        for column in sorted({WEIGHT} | given):
+            require_finite(weights, keys, column)
         group, order = _grouped(anonymous(weights, keys))
         own = weights.select(_own_columns(weights)).rechunk()
         rows = (own if order is None else own[order]).with_columns(group.alias(GROUP))
@@ -50,12 +60,24 @@ class Panel:
 
     def adjusted(self, step: Step, *columns: str) -> pl.DataFrame:
         """Run a step over all groups: WEIGHT, frozen names included, and other columns of weights that it added."""
+        return self._by_pieces(lambda piece, _: _adjusted(piece.lazy(), step, columns).collect(engine="in-memory"))
 
-        def adjusted_piece(piece: pl.DataFrame) -> pl.DataFrame:
-            return _adjusted(piece.lazy(), step, columns).collect(engine="in-memory")
+    def found(self, plan: Callable[[pl.LazyFrame], pl.LazyFrame], condition: pl.Expr) -> pl.DataFrame:
+        """What meets a condition, of what a plan makes of the rows that have a weight; ROW counts those of `rows`."""
 
-        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-            return pl.concat(pool.map(adjusted_piece, self._pieces()))
+        def found_in(piece: pl.DataFrame, start: int) -> pl.DataFrame:
+            rows = piece.lazy().with_row_index(ROW, start)
+            # A filter costs more than the question whether it is needed, and copies also where it keeps all rows.
+            planned = plan(rows.filter(pl.col(WEIGHT).is_not_null()) if piece[WEIGHT].null_count() else rows)
+            any_meets = planned.select(condition.any()).collect(engine="in-memory").item()
+            return planned.filter(condition if any_meets else pl.lit(False)).collect(engine="in-memory")
+
+        return self._by_pieces(found_in)
+
+    def require_distinct(self) -> None:
+        """No symbol stands twice in a group; raises `InvalidWeightsError` that names the rows."""
+        if self._by_pieces(lambda piece, _: _repeated(piece)).height:
+            require_distinct(self.weights, self.by)
 
     def restored(self, weight: pl.Series) -> pl.DataFrame:
         """The user's frame with other weights, in its own order."""
@@ -72,12 +94,27 @@ class Panel:
         keys = [self.weights[key].gather(places) for key in self.by]
         return pl.DataFrame([*keys, *table.drop(ROW)])
 
-    def _pieces(self) -> list[pl.DataFrame]:
-        """The rows, cut between groups; one piece at least."""
+    def _by_pieces(self, work: Callable[[pl.DataFrame, int], pl.DataFrame]) -> pl.DataFrame:
+        """Work on pieces of whole groups side by side; it gets a piece, and the place of the first row of it."""
+        starts = self._starts()
+        pieces = [self.rows[start:end] for start, end in zip(starts, [*starts[1:], self.rows.height], strict=True)]
+        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+            return pl.concat(pool.map(work, pieces, starts))
+
+    def _starts(self) -> list[int]:
+        """Where pieces begin: the first row of some groups; of one at least."""
         group, height = self.rows[GROUP], self.rows.height
         cuts = (group.search_sorted(group[at], side="left") for at in range(PIECE_ROWS, height, PIECE_ROWS))
-        starts = sorted({0, *cuts})
-        return [self.rows[start:end] for start, end in zip(starts, [*starts[1:], height], strict=True)]
+        return sorted({0, *cuts})
+
+
+def _repeated(rows: pl.DataFrame) -> pl.DataFrame:
+    """The groups in which a symbol stands more than once."""
+    ascends = (pl.col(SYMBOL) > pl.col(SYMBOL).shift()) | (pl.col(GROUP) != pl.col(GROUP).shift())
+    if rows.select(ascends.all()).item():  # true of most frames, and twice as fast to see
+        return rows.select(GROUP).clear()
+    groups = rows.group_by(GROUP, maintain_order=True).agg(distinct=pl.col(SYMBOL).n_unique() == pl.len())
+    return groups.filter(~pl.col("distinct")).select(GROUP)
 
 
 def _adjusted(rows: pl.LazyFrame, step: Step, columns: Sequence[str]) -> pl.LazyFrame:
@@ -96,6 +133,9 @@ def _own_columns(weights: pl.DataFrame) -> list[pl.Expr]:
         own.append(pl.col(FROZEN).cast(pl.Boolean).fill_null(False))
     if is_text(weights, BUCKET):
         own.append(pl.col(BUCKET).cast(pl.String))
+    if CURRENT in weights.columns:
+        # A name without a weight takes no part, nor does what is held of it.
+        own.append(pl.when(pl.col(WEIGHT).is_not_null()).then(pl.col(CURRENT).cast(pl.Float64)))
     return own
 
 

@@ -3,15 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import polars as pl
 from pydantic import ConfigDict
 
 from core.constraints.base import WeightConstraint
-from core.constraints.ceilings import Ceilings
-from core.constraints.panel import ROW, SYMBOL, WEIGHT
+from core.constraints.ceilings import Ceilings, clipped
+from core.constraints.forms import Each, Limit, Names
+from core.constraints.panel import CURRENT, ROW, SYMBOL, WEIGHT
 from core.limits import require_positive
 
-_size = pl.col(WEIGHT).abs()
+_weight, _size = pl.col(WEIGHT), pl.col(WEIGHT).abs()
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class MaxPositionConstraint(WeightConstraint):
     kind: Literal["max_position"] = field(default="max_position", kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive("max_weight", self.max_weight)
 
     @property
@@ -40,20 +43,33 @@ class MaxPositionConstraint(WeightConstraint):
 
     @property
     def limit(self) -> pl.Expr:
-        """The same for every row."""
-        return pl.lit(float(self.max_weight))
+        """The same for every row; a larger position of today may stay, on its side, where the limit is no_worse."""
+        return self.in_force(pl.lit(float(self.max_weight)), pl.col(CURRENT) * pl.col(WEIGHT).sign())
+
+    def limits(self, names: Names) -> list[Limit]:
+        """One for all names."""
+        cap = self.max_weight * names.ones
+        return [Limit(self.kind, "", "max position", self.max_weight, (Each(-cap, cap),))]
 
     @property
     def ceilings(self) -> Ceilings | None:
         """The cap, where what is cut is placed again."""
-        return Ceilings(position=self.max_weight) if self.redistribute else None
+        return Ceilings(positions=(self.limit,)) if self.redistribute else None
 
     def adjusted(self, rows: pl.LazyFrame, fixed: pl.Expr) -> pl.LazyFrame:
         """Fill each book under the cap, or clip."""
         if self.ceilings is not None:
             return self.ceilings.filled(rows, fixed)
-        return rows.with_columns(pl.col(WEIGHT).clip(-self.max_weight, self.max_weight))
+        if self.mode == "no_worse":
+            return rows.with_columns(clipped(_weight, self.limit))
+        return rows.with_columns(_weight.map_batches(self._clipped, return_dtype=pl.Float64))
+
+    def _clipped(self, weight: pl.Series) -> pl.Series:
+        """Under one cap for all names; by NumPy, where none is null, as that is twice as fast."""
+        if weight.null_count():
+            return weight.clip(-self.max_weight, self.max_weight)
+        return pl.Series(weight.name, np.clip(weight.to_numpy(), -self.max_weight, self.max_weight))
 
     def levels(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """One row per name: the size of its position."""
-        return rows.select(ROW, scope=SYMBOL, level=_size, limit=self.limit, excess=_size - self.max_weight)
+        return rows.select(ROW, scope=SYMBOL, level=_size, limit=self.limit, excess=_size - self.limit)

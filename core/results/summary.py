@@ -1,7 +1,8 @@
 """The summary of a batch in Markdown, for a person with ten seconds, and its tables with every number formatted.
 
-`summary` tells refusals and their remedies first, then what became of each portfolio (`portfolio_lines`), what was
-enforced (`enforced_lines`) and what the data gate says (`finding_lines`). `action_table`, `target_table` and
+`summary` tells refusals and their remedies first, then what became of each portfolio (`portfolio_lines`), which soft
+limits gave way (`relaxation_lines`), what was enforced (`enforced_lines`) and what the data gate says
+(`finding_lines`). `action_table`, `target_table` and
 `bucket_table` are rows of plain strings for any renderer.
 """
 
@@ -12,12 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from core.actions import sentences
+from core.actions import COUNTS, sentences
 from core.limits import TOLERANCE
 from core.schemas import Severity
 
 SHOWN = 20  # so many lines of one kind a summary tells
 NONE = "–"
+WORDS = ("for example", "why")  # columns of sentences
 
 Row = dict[str, str]
 
@@ -44,6 +46,9 @@ class BatchReport:
     actions: pl.DataFrame = field(repr=False)
     findings: pl.DataFrame = field(repr=False)
     bucket_statistics: pl.DataFrame = field(repr=False)
+    relaxations: pl.DataFrame = field(repr=False)
+    explanations: pl.DataFrame = field(repr=False)
+    decisions: pl.DataFrame = field(repr=False)
 
     @property
     def refused(self) -> list[Outcome]:
@@ -63,13 +68,35 @@ def summary(report: BatchReport) -> str:
         f"# Rebalance of {report.as_of:%A}, {report.as_of.isoformat()}",
         f"Policy **{report.policy_name}** · {_counts(report)}",
         "**Dry run: nothing was published.**" if report.dry_run else "",
-        _section("Refused", [f"- **{told.portfolio_id}**: {told.reason}" for told in report.refused[:SHOWN]]),
+        _section("Refused", [_refusal_line(told) for told in report.refused[:SHOWN]]),
         _section("Portfolios", _markdown(portfolio_lines(report)[: 5 * SHOWN], right=2)),
+        _section("Limits that gave way", _markdown(relaxation_lines(report.relaxations)[: 5 * SHOWN], right=3)),
         _section("Enforced", _markdown(enforced_lines(report.actions), right=1)),
         _section("Data", finding_lines(report.findings)[:SHOWN]),
         _left_out(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _refusal_line(told: Outcome) -> str:
+    """A refusal as an item of a list; the lines of a longer reason stay lines, within the item."""
+    first, *others = (told.reason or "").splitlines()
+    return "\n".join([f"- **{told.portfolio_id}**: {first}", *(f"  {line}".rstrip() for line in others)])
+
+
+def relaxation_lines(relaxations: pl.DataFrame) -> list[Row]:
+    """One line per soft limit that gave way: the value configured, the value used, and why."""
+    return [
+        {
+            "portfolio": row["portfolio_id"],
+            "limit": row["constraint"],
+            "of": row["scope"] or NONE,
+            "configured": in_units(row["constraint"], row["limit"]),
+            "used": in_units(row["constraint"], row["used"]),
+            "why": row["reason"],
+        }
+        for row in relaxations.iter_rows(named=True)
+    ]
 
 
 def portfolio_lines(report: BatchReport) -> list[Row]:
@@ -130,7 +157,7 @@ def finding_lines(findings: pl.DataFrame) -> list[str]:
 def action_table(actions: pl.DataFrame) -> list[Row]:
     """Enforcement actions, one row each."""
     told = actions.with_columns(sentence=pl.Series(sentences(actions), dtype=pl.String))
-    return _told_apart(
+    return told_apart(
         [
             {
                 "portfolio": row["portfolio_id"],
@@ -150,7 +177,7 @@ def target_table(target_rows: pl.DataFrame) -> list[Row]:
     ordered = target_rows.sort(
         "portfolio_id", "is_cash", pl.col("target_weight").abs(), descending=[False, False, True]
     )
-    return _told_apart(
+    return told_apart(
         [
             {
                 "portfolio": row["portfolio_id"],
@@ -172,7 +199,7 @@ def target_table(target_rows: pl.DataFrame) -> list[Row]:
 
 def bucket_table(statistics: pl.DataFrame) -> list[Row]:
     """Buckets with their limits and how much of them is used."""
-    return _told_apart(
+    return told_apart(
         [
             {
                 "portfolio": row["portfolio_id"],
@@ -189,7 +216,7 @@ def bucket_table(statistics: pl.DataFrame) -> list[Row]:
     )
 
 
-def _told_apart(rows: list[Row]) -> list[Row]:
+def told_apart(rows: list[Row]) -> list[Row]:
     """The rows of a table without the portfolio where it is the same in all of them."""
     if len({row["portfolio"] for row in rows}) > 1:
         return rows
@@ -200,6 +227,13 @@ def percent(fraction: float, *, sign: bool = False) -> str:
     """A fraction in percent with two places; never a negative zero."""
     rounded = round(fraction * 100, 2) + 0.0
     return f"{rounded:+.2f} %" if sign else f"{rounded:.2f} %"
+
+
+def in_units(constraint: str, limit: float | None) -> str:
+    """A limit of a constraint: in percent, or a count; a dash where there is none."""
+    if limit is None:
+        return NONE
+    return f"{limit:.0f}" if constraint in COUNTS else percent(limit)
 
 
 def amount(number: float | None) -> str:
@@ -221,7 +255,7 @@ def _markdown(rows: Sequence[Row], right: int | None = None) -> list[str]:
     if not rows:
         return []
     header = list(rows[0])
-    aligned = [right is not None and place >= right and name != "for example" for place, name in enumerate(header)]
+    aligned = [right is not None and place >= right and name not in WORDS for place, name in enumerate(header)]
     rules = [":--" if not to_right else "--:" for to_right in aligned]
     cells = [header, rules, *([_escaped(text) for text in row.values()] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in cells]
@@ -233,10 +267,11 @@ def _escaped(text: str) -> str:
 
 def _left_out(report: BatchReport) -> str:
     """Where the rest of what a summary shortens is."""
-    cut = max(len(report.refused) - SHOWN, len(report.outcomes) - 5 * SHOWN, report.findings.height - SHOWN)
+    counts = (len(report.outcomes), report.relaxations.height)
+    cut = max(len(report.refused) - SHOWN, max(counts) - 5 * SHOWN, report.findings.height - SHOWN)
     if cut <= 0:
         return ""
     return (
         f"Shortened: all {len(report.outcomes)} runs are in the table `runs` where `batch_id = '{report.batch_id}'`, "
-        "their findings in `findings`."
+        "their findings in `findings`, the limits that gave way in `relaxations`."
     )

@@ -1,25 +1,23 @@
 """The last word: every limit in force, recomputed from the final weights.
 
 `breaches` returns one row per limit that is not met; no rows means that a run may be published. It shares nothing
-with the code that made the weights: each check is a plain aggregation of its own, found by the `kind` of the
-constraint (`CHECKS`), and a constraint without a check is refused. `_count_breaches` adds the counts of the limits,
+with the code that made the weights: each constraint has a check of its own, found by its `kind`
+(`core.results.checks`), and a constraint without a check is refused. `_count_breaches` adds the counts of the limits,
 `_integrity_breaches` what must hold whatever is configured: finite weights, fixed names unmoved, rejected names at
-zero.
+zero, or, where they are held, on their way there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
 
-from core.errors import ConfigurationError
 from core.limits import TOLERANCE, RebalancingLimits
-from core.schemas import RUN_KEYS, UNKNOWN_BUCKET, Breaches, empty
+from core.results.checks import CURRENT, OF_BUCKET, WEIGHT, unmet
+from core.schemas import RUN_KEYS, UNKNOWN_BUCKET, Breaches, Relaxations, empty
 
-WEIGHT = pl.col("target_weight")
 POSITIONS = WEIGHT.abs() > TOLERANCE
-STAYS = pl.col("held") & (pl.col("current_weight") * WEIGHT > 0)  # held, and on the same side
-OF_BUCKET = (*RUN_KEYS, "bucket")
+STAYS = pl.col("held") & (CURRENT * WEIGHT > 0)  # held, and on the same side
 
 
 def breaches(
@@ -28,19 +26,20 @@ def breaches(
     constraints: Sequence[Any],
     limits: RebalancingLimits,
     per_side: int | None = None,
+    relaxations: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """One row per limit that the `target_weight` of `rows` does not meet; schema `Breaches`.
 
-    `rows`: schema `Sized` with `target_weight`, all names of each run, the rejected
-    ones included. `runs` (portfolio_id, as_of): all runs, also those without a row. `per_side`: the
-    number of names that a long-short book must have on each side.
+    `rows`: schema `Sized` with `target_weight`, all names of each run, the rejected ones included. `runs`
+    (portfolio_id, as_of): all runs, also those without a row. `per_side`: the number of names that a long-short book
+    must have on each side. `relaxations`: schema `Relaxations`, the soft limits that gave way; none did where left out.
     """
-    finite = rows.with_columns(target_weight=WEIGHT.fill_null(0.0).fill_nan(0.0))
-    checks = ((constraint.kind, CHECKS.get(constraint.kind, _no_check)) for constraint in constraints)
-    checked = [_named(check(finite, c), kind) for (kind, check), c in zip(checks, constraints, strict=True)]
+    finite = rows.with_columns(target_weight=pl.when(WEIGHT.is_finite()).then(WEIGHT).otherwise(0.0))
+    granted = empty(Relaxations) if relaxations is None else relaxations
+    checked = [_named(unmet(finite, runs, each, granted), each.kind) for each in constraints]
     columns = Breaches.column_names()
-    parts = [*_integrity_breaches(rows), *checked, *_count_breaches(finite, runs, limits, per_side)]
-    found = pl.concat([part.select(pl.col(name).cast(_TYPES[name]) for name in _TYPES) for part in parts])
+    parts = [*_integrity_breaches(rows, runs), *checked, *_count_breaches(finite, runs, limits, per_side)]
+    found = pl.concat([part.select(pl.col(name).cast(_TYPES[name]) for name in _TYPES) for part in parts]).unique()
     excess = found.with_columns(excess=(pl.col("level") - pl.col("limit")).abs())
     return Breaches.cast(excess.select(columns).sort(columns[:4]))
 
@@ -70,59 +69,19 @@ def _of_all(runs: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
     return runs.join(levels, on=RUN_KEYS, how="left").with_columns(pl.col("level").fill_null(0.0))
 
 
-def _max_gross_exposure(rows: pl.DataFrame, constraint: Any) -> pl.DataFrame:
-    return _above(_per(rows, RUN_KEYS, WEIGHT.abs().sum()), constraint.max_exposure)
-
-
-def _market_neutral(rows: pl.DataFrame, _: Any) -> pl.DataFrame:
-    net = _per(rows, RUN_KEYS, WEIGHT.sum())
-    return net.filter(pl.col("level").abs() > TOLERANCE).with_columns(limit=0.0, scope=pl.lit(""))
-
-
-def _long_only(rows: pl.DataFrame, _: Any) -> pl.DataFrame:
-    return _below(rows.with_columns(level=WEIGHT), 0.0, "symbol")
-
-
-def _max_position(rows: pl.DataFrame, constraint: Any) -> pl.DataFrame:
-    return _above(rows.with_columns(level=WEIGHT.abs()), constraint.max_weight, "symbol")
-
-
-def _max_bucket_weight(rows: pl.DataFrame, constraint: Any) -> pl.DataFrame:
-    gross = _per(rows, OF_BUCKET, WEIGHT.abs().sum())
-    if isinstance(constraint.max_weight, int | float):
-        return _above(gross, float(constraint.max_weight), "bucket")
-    limited = gross.filter(pl.col("bucket").is_in(list(constraint.max_weight)))
-    return _above(
-        limited,
-        pl.col("bucket").replace_strict(dict(constraint.max_weight), default=None, return_dtype=pl.Float64),
-        "bucket",
-    )
-
-
-def _no_check(_: pl.DataFrame, constraint: Any) -> pl.DataFrame:
-    raise ConfigurationError(
-        f"constraint {constraint.kind!r} has no independent check in core.results.verify: add one to CHECKS; "
-        "nothing is published unchecked."
-    )
-
-
-CHECKS: dict[str, Callable[[pl.DataFrame, Any], pl.DataFrame]] = {
-    "long_only": _long_only,
-    "market_neutral": _market_neutral,
-    "max_bucket_weight": _max_bucket_weight,
-    "max_gross_exposure": _max_gross_exposure,
-    "max_position": _max_position,
-}
-
-
-def _integrity_breaches(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _integrity_breaches(rows: pl.DataFrame, runs: pl.DataFrame) -> Iterator[pl.DataFrame]:
     finite = WEIGHT.is_not_null() & WEIGHT.is_finite()
-    moved = pl.col("fixed") & ((WEIGHT - pl.col("current_weight")).abs() > TOLERANCE)
-    revived = pl.col("rejected_by").is_not_null() & POSITIONS
-    yield _named(_above(rows.with_columns(level=(~finite).cast(pl.Float64)), 0.0, "symbol"), "finite_weight")
-    at_current = rows.filter(moved & finite).with_columns(level=WEIGHT, limit=pl.col("current_weight"))
-    yield _named(at_current.with_columns(scope=pl.col("symbol")), "fixed_weight")
-    yield _named(_above(rows.filter(revived & finite).with_columns(level=WEIGHT.abs()), 0.0, "symbol"), "rejected_name")
+    yield _named(_above(_of_all(runs, _per(rows, RUN_KEYS, (~finite).sum())), 0.0), "finite_weight")
+    yield _named(_off(rows.filter("fixed", finite), CURRENT), "fixed_weight")
+    on_its_way = pl.when("held").then(WEIGHT.clip(CURRENT.clip(upper_bound=0.0), CURRENT.clip(lower_bound=0.0)))
+    rejected = rows.filter(pl.col("rejected_by").is_not_null(), finite)
+    yield _named(_off(rejected, on_its_way.otherwise(0.0)), "rejected_name")
+
+
+def _off(rows: pl.DataFrame, limit: pl.Expr) -> pl.DataFrame:
+    """The names that are not where they must be."""
+    judged = rows.with_columns(level=WEIGHT, limit=limit, scope=pl.col("symbol"))
+    return judged.filter((pl.col("level") - pl.col("limit")).abs() > TOLERANCE)
 
 
 def _count_breaches(

@@ -107,6 +107,7 @@ def _texts(column: pl.Series) -> pl.Series:
 _CONVERSIONS: dict[type[pl.DataType], Callable[[pl.Series], pl.Series]] = {
     pl.Float64: _numbers,
     pl.Int32: _counts,
+    pl.Int8: _counts,
     pl.Date: _dates,
     pl.Boolean: _truths,
     pl.String: _texts,

@@ -5,7 +5,7 @@ file (`core.store.files`) and after it all rows in one transaction. A file that 
 for any reader, so the commit is the moment at which a run appears, whenever the process is killed.
 
 A run that is known already changes no row of its own: while it is current nothing happens, and if another had
-superseded it, the two change places (`_again`). A refused run leaves its row, findings and breaches (`_refuse`).
+superseded it, the two change places (`_again`). A refused run leaves its row and what tells why (`_refuse`).
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ from core.store.database import writing
 from core.store.files import digest, encoded, relative_path, write_file
 from core.store.tables import SCHEMAS, outputs, runs
 
-REFUSED_ROWS = ("findings", "breaches")  # what a refused run leaves beside its row in `runs`
+REFUSED_ROWS = ("findings", "breaches", "relaxations", "decisions")  # beside its row in `runs`
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,9 @@ class RunRecord:
     findings: pl.DataFrame = field(repr=False)
     breaches: pl.DataFrame = field(repr=False)
     bucket_statistics: pl.DataFrame = field(repr=False)
+    relaxations: pl.DataFrame = field(repr=False)
+    explanations: pl.DataFrame = field(repr=False)
+    decisions: pl.DataFrame = field(repr=False)
     reason: str | None = None
 
     @property

@@ -2,7 +2,8 @@
 
 A Parquet file counts only if a published run names it, and only with the content that the run was published with
 (`read_targets`). The view `current_targets` gives the same rows from SQL (`read_current`). Rows of any run, superseded
-and refused ones included, are read by its id (`run_rows`). `last_prices` is what the data gate measures jumps against.
+and refused ones included, are read by its id (`run_rows`), those of one symbol by the keys of several runs
+(`symbol_rows`). `last_prices` is what the data gate measures jumps against.
 """
 
 import datetime as dt
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import StoreError
-from core.schemas import KEYS
+from core.schemas import KEYS, RUN_KEYS
 from core.store.columns import typed_frame, types_of
 from core.store.database import reading
 from core.store.files import TARGET_TYPES, read_file
@@ -62,7 +63,7 @@ def read_runs(engine: Engine, as_of: dt.date | None = None, portfolio_id: str | 
 
 
 def run_rows(engine: Engine, table: str, run_id: str) -> pl.DataFrame:
-    """The rows of one run in `targets`, `actions`, `findings`, `breaches` or `bucket_statistics`, in their order.
+    """The rows of one run in one of the output tables (`core.store.tables.SCHEMAS`), in their order.
 
     Raises `StoreError` for a run that does not exist.
     """
@@ -77,6 +78,32 @@ def run_rows(engine: Engine, table: str, run_id: str) -> pl.DataFrame:
         found = connection.execute(query.where(rows.c.run_key == run_key)).all()
     frame = typed_frame(list(types), found, types)
     return frame.sort(key.name) if key.name in types else frame  # databases differ in how they order texts
+
+
+def run_days(engine: Engine) -> pl.DataFrame:
+    """The portfolios and dates that have a run: portfolio_id, as_of."""
+    query = sa.select(runs.c.portfolio_id, runs.c.as_of).distinct()
+    with reading(engine) as connection:
+        rows = connection.execute(query).all()
+    return typed_frame(list(RUN_KEYS), rows, {name: RUN_TYPES[name] for name in RUN_KEYS}).sort(RUN_KEYS)
+
+
+def symbol_rows(engine: Engine, table: str, run_keys: Sequence[int], symbol: str) -> pl.DataFrame:
+    """The rows of one symbol in several runs: run_key, and the columns of the table's schema, in their order."""
+    rows = outputs[table]
+    types = {"run_key": RUN_TYPES["run_key"], **types_of(SCHEMAS[table])}
+    wanted = sa.select(*(rows.c[name] for name in types)).where(rows.c.run_key.in_(run_keys), rows.c.symbol == symbol)
+    with reading(engine) as connection:
+        found = connection.execute(wanted.order_by(*rows.primary_key)).all()
+    return typed_frame(list(types), found, types)
+
+
+def symbols_considered(engine: Engine, run_keys: Sequence[int]) -> list[str]:
+    """The symbols that any of several runs decided about."""
+    rows = outputs["decisions"]
+    query = sa.select(rows.c.symbol).where(rows.c.run_key.in_(run_keys)).distinct()
+    with reading(engine) as connection:
+        return sorted(connection.scalars(query))
 
 
 def last_prices(connection: Connection, as_of: dt.date, portfolios: Sequence[str] | None) -> pl.DataFrame:

@@ -15,7 +15,17 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-from core.schemas import INPUTS, Actions, Breaches, BucketStatisticsRows, Findings, Targets
+from core.schemas import (
+    INPUTS,
+    Actions,
+    Breaches,
+    BucketStatisticsRows,
+    Decisions,
+    Explanations,
+    Findings,
+    Relaxations,
+    Targets,
+)
 
 STATUSES = ("pending", "published", "superseded", "refused")
 
@@ -28,6 +38,7 @@ _TYPES: dict[Any, type[sa.types.TypeEngine[Any]]] = {
     pl.Float64: sa.Double,
     pl.Boolean: sa.Boolean,
     pl.Int32: sa.Integer,
+    pl.Int8: sa.SmallInteger,
 }
 
 
@@ -115,11 +126,14 @@ SCHEMAS: MappingProxyType[str, type[dy.Schema]] = MappingProxyType(
         "findings": Findings,
         "breaches": Breaches,
         "bucket_statistics": BucketStatisticsRows,
+        "relaxations": Relaxations,
+        "explanations": Explanations,
+        "decisions": Decisions,
     }
 )
 """The schema of a run's rows, by table."""
 
-_LINE_KEYS = {"targets": "symbol", "bucket_statistics": "bucket"}  # the others are numbered
+_LINE_KEYS = {"targets": "symbol", "bucket_statistics": "bucket", "decisions": "symbol"}  # the others are numbered
 
 outputs = MappingProxyType(
     {name: _output(name, schema, _LINE_KEYS.get(name, "seq")) for name, schema in SCHEMAS.items()}

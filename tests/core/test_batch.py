@@ -7,7 +7,15 @@ import polars as pl
 import pytest
 from sqlalchemy import text
 
-from core import Policy, RebalancingLimits, batch, store
+from core import (
+    ConfigurationError,
+    FrozenNamesConstraint,
+    MaxBucketWeightConstraint,
+    Policy,
+    RebalancingLimits,
+    batch,
+    store,
+)
 from core.batch import Occasion, refusal
 from core.inputs import (
     FunctionSignal,
@@ -72,7 +80,8 @@ def test_an_unmet_representation_is_refused_with_the_nearest_way_out(database, t
     report = run(database, tmp_path, ["concentrated"], limits=limits)
     (told,) = report.outcomes
     assert told.outcome == "refused"
-    assert "min_buckets_represented is 1, limit 3, off by 2." in told.reason
+    assert told.reason.startswith("min_buckets_represented is 1, limit 3, off by 2.")
+    assert "1 of at least 3 buckets represented: best candidate of" in told.reason
     assert "rejected by max_new_positions" in told.reason
     assert report.targets.is_empty()
 
@@ -101,13 +110,29 @@ def test_deliberately_broken_constraints_publish_nothing(database, tmp_path, mon
     def broken(self, weights, by="end_time"):
         made = honest(self, weights, by)
         doubled = made.weights.with_columns(pl.col("weight") * 2)
-        return type(made)(doubled, made.actions, made.breaches.clear(), made.infeasible)
+        return replace(made, weights=doubled, breaches=made.breaches.clear())
 
     monkeypatch.setattr(ConstraintSet, "apply", broken)
     report = run(database, tmp_path)
     assert set(outcomes(report).values()) == {"refused"}
     assert store.read_current(database).is_empty()
     assert not (tmp_path / "targets").exists()
+
+
+def test_a_weight_that_moves_without_an_action_is_refused_within_all_limits_too(database, tmp_path, monkeypatch):
+    from core.constraints import ConstraintSet
+
+    honest = ConstraintSet.apply
+
+    def silent(self, weights, by="end_time"):
+        made = honest(self, weights, by)
+        return replace(made, weights=made.weights.with_columns(pl.col("weight") * 0.9))
+
+    monkeypatch.setattr(ConstraintSet, "apply", silent)
+    report = run(database, tmp_path, ["newcomer"])
+    (told,) = report.outcomes
+    assert told.outcome == "refused"
+    assert "unexplained_change of " in told.reason
 
 
 def test_other_inputs_supersede_and_the_first_run_stays_readable(database, tmp_path):
@@ -132,6 +157,66 @@ def test_a_refusal_tells_its_first_reasons_and_counts_the_rest():
     assert told.startswith("max_position of S0 is 0.2, limit 0.1, off by 0.1. ")
     assert told.endswith("And 3 more.")
     assert refusal(empty(Findings), empty(Breaches), empty(Actions)) is None
+
+
+def test_an_infeasible_run_is_refused_with_its_conflict_first_and_no_breaches():
+    row = {"portfolio_id": "p", "as_of": AS_OF, "constraint": "finite_weight", "scope": "", "limit": 0.0}
+    breach = Breaches.cast(pl.DataFrame(row | {"level": 3.0, "excess": 3.0}).select(Breaches.column_names()))
+    conflict = "max position 20 % x 3 names = 60 %,\nbut net exposure at least 95 %."
+    assert refusal(empty(Findings), breach, empty(Actions), conflict) == conflict
+    stop = finding()
+    assert refusal(stop, breach, empty(Actions), conflict) == f"{conflict}\n\nno cash row. Load it."
+
+
+def finding():
+    row = {"severity": "stop_portfolio", "code": "no_cash", "portfolio_id": "p", "frame": "cash"}
+    said = {"message": "no cash row.", "remedy": "Load it."} | dict.fromkeys(("symbol", "column", "row", "value"))
+    return Findings.cast(pl.DataFrame(row | said).select(Findings.column_names()))
+
+
+def made_infeasible(constrained):
+    """What the constrain step returns where no weights of `concentrated` meet all limits."""
+    run = pl.col("portfolio_id") == "concentrated"
+    rows = constrained.rows.with_columns(target_weight=pl.when(~run).then("target_weight"))
+    conflict = {"portfolio_id": ["concentrated"], "as_of": [AS_OF], "conflict": ["A and B cannot both hold."]}
+    kept = constrained.actions.filter(~run)
+    return replace(constrained, rows=rows, actions=kept, infeasible=pl.DataFrame(conflict))
+
+
+def test_an_infeasible_portfolio_leaves_its_conflict_and_decisions_and_the_others_are_published(
+    database, tmp_path, monkeypatch
+):
+    from core import engine
+
+    honest = engine.constrained_weights
+    monkeypatch.setattr(engine, "constrained_weights", lambda *given: made_infeasible(honest(*given)))
+    report = run(database, tmp_path)
+    assert outcomes(report) == {"balanced": "published", "concentrated": "refused", "newcomer": "published"}
+    stored = store.read_runs(database, AS_OF, "concentrated")
+    assert stored["reason"].item() == "A and B cannot both hold."
+    decided = store.run_rows(database, "decisions", stored["run_id"].item())
+    assert decided.height > 0
+    assert decided["target_weight"].null_count() == decided.height
+    assert store.run_rows(database, "explanations", stored["run_id"].item()).is_empty()
+
+
+def test_a_refused_run_keeps_its_decisions_without_weights(database, tmp_path):
+    limits = RebalancingLimits(enable_bucket_diversification=True, min_buckets_represented=3, max_new_positions=0)
+    run(database, tmp_path, ["concentrated"], limits=limits)
+    refused = store.read_runs(database, AS_OF)["run_id"].item()
+    decided = store.run_rows(database, "decisions", refused)
+    assert decided["target_weight"].null_count() == decided.height > 0
+
+
+def test_what_is_stored_adds_up_from_the_wanted_weight_to_the_target(database, tmp_path):
+    run(database, tmp_path)
+    for run_id in store.read_runs(database)["run_id"]:
+        changes = store.run_rows(database, "explanations", run_id).group_by("symbol").agg(pl.col("change").sum())
+        told = store.run_rows(database, "decisions", run_id).join(changes, on="symbol", how="left")
+        rest = told["target_weight"] - told["wanted_weight"] - told["change"].fill_null(0.0)
+        assert rest.abs().max() <= 1e-12
+        names = store.run_rows(database, "targets", run_id).filter(~pl.col("is_cash"))
+        assert names.join(told, on="symbol")["target_weight"].to_list() == names["target_weight"].to_list()
 
 
 def calmness(history: pl.DataFrame) -> pl.DataFrame:
@@ -167,3 +252,13 @@ def test_a_desk_may_keep_its_own_tables(database, tmp_path):
     own = "SELECT fund AS portfolio_id, day AS as_of, symbol, quantity FROM holdings WHERE day = :as_of"
     second = run(database, tmp_path, ["balanced"], source=SourceConfig({"positions": own}))
     assert second.targets.equals(first.targets)
+
+
+def test_a_bucket_or_symbol_that_no_asset_has_stops_the_batch_as_a_typing_error(database, tmp_path):
+    for constraint, told in [
+        (MaxBucketWeightConstraint({"Energi": 0.2}), "Did you mean 'Energy'?"),
+        (FrozenNamesConstraint(("NOSUCH",)), "symbol 'NOSUCH' of frozen_names is no asset"),
+    ]:
+        with pytest.raises(ConfigurationError) as refusal:
+            run(database, tmp_path, constraints=(constraint,))
+        assert told in str(refusal.value)

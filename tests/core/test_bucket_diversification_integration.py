@@ -19,7 +19,7 @@ from core import (
     MarketNeutralConstraint,
     RebalancingLimits,
 )
-from core.errors import InputError
+from core.errors import InfeasibleError, InputError
 from core.policy import AsProposed, InverseVolatility, LongShort, ScoreWeighted
 
 AS_OF = dt.date(2026, 1, 5)
@@ -238,8 +238,17 @@ def test_weights_of_names_that_are_rejected_later_do_not_count():
 
 
 def test_a_breach_is_logged(caplog):
-    engine().rebalance(AS_OF, {"A1": 0.5}, [], PLAIN)
-    assert "max_position of A1 is 0.5, limit 0.2" in caplog.text
+    engine().rebalance(AS_OF, {}, [], DIVERSE)
+    assert "min_buckets_represented is 0, limit 2, off by 2" in caplog.text
+
+
+def test_a_fixed_name_above_the_cap_is_a_conflict_with_the_change_that_makes_room():
+    plan = engine().plan(AS_OF, {"A1": 0.5}, [], PLAIN)
+    assert plan.targets == []
+    assert plan.conflict.startswith("A1 fixed at 50 %, but max position 20 %: raise max position to 50 %")
+    assert json.loads(plan.to_json(dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC))) == {"refused": plan.conflict}
+    with pytest.raises(InfeasibleError, match="raise max position to 50 %"):
+        engine().rebalance(AS_OF, {"A1": 0.5}, [], PLAIN)
 
 
 def test_portfolio_priority_without_a_weight_is_contradictory():
@@ -292,6 +301,10 @@ EXPECTED_BREACHES = {"min_buckets_represented"}  # what scarcity alone may leave
 @given(ASSETS, POSITIONS, LIMITS, st.sampled_from([None, ScoreWeighted()]))
 def test_every_promise_holds_for_random_portfolios(assets, positions, limits, sizing):
     plan = engine(sizing=sizing).plan(AS_OF, positions, assets, limits)
+    if plan.conflict is not None:
+        assert plan.targets == []
+        assert "keep" in set(plan.actions["verb"])  # only a fixed name can conflict with these limits
+        return
     by_asset = {target.asset: target for target in plan.targets}
     fixed = {symbol for symbol in positions if by_asset[symbol].reason.startswith(f"{symbol} keeps")}
     for symbol in fixed:

@@ -6,17 +6,12 @@ import pytest
 from core import (
     PRESETS,
     ConfigurationError,
-    LongOnlyConstraint,
-    MarketNeutralConstraint,
-    MaxBucketWeightConstraint,
-    MaxGrossExposureConstraint,
-    MaxPositionConstraint,
     Policy,
     load_policy,
 )
 from core.inputs import VolatilitySignal
 from core.limits import RebalancingLimits
-from core.policy import AsProposed, InverseVolatility, LongShort, joined
+from core.policy import AsProposed, InverseVolatility, LongShort
 from core.policy_file import parse_policy
 from tasks.settings import POLICIES
 
@@ -53,6 +48,10 @@ def test_a_policy_needs_only_a_name():
         ("name: x\nlimits: {max_allocation_per_bucket: .nan}", "max_allocation_per_bucket is nan"),
         ("name: x\nconstraints: [{kind: max_position, max_weight: -1}]", "max_weight"),
         ("name: x\nconstraints: [{kind: long_only}, {kind: market_neutral}]", "long"),
+        ("name: x\nconstraints: [{kind: turnover, max_turnovr: 0.1}]", "Did you mean 'max_turnover'?"),
+        ("name: x\nconstraints: [{kind: net_exposure}]", "neither a minimum nor a maximum"),
+        ("name: x\nconstraints: [{kind: long_only, mode: soft}]", "give it a priority and a max_relaxation"),
+        ("name: x\nconstraints: [{kind: name_limits, names: {A: {maximun: 1}}}]", "Did you mean 'maximum'?"),
         (
             "name: x\nsizing: {kind: long_short, names_per_side: 6}",
             "max_total_positions is 10: raise it to at least 12",
@@ -110,43 +109,6 @@ def test_the_hash_follows_the_content_not_the_layout():
     assert parsed("name: x\ndescription: y").hash == parsed("# why\ndescription: 'y'\nname: x").hash
     assert parsed("name: x").hash != parsed("name: y").hash
     assert parsed("name: x").hash == parsed("name: x\nlimits: {max_new_positions: 3}").hash
-
-
-def test_limits_imply_constraints():
-    chain = Policy(name="x").constraint_set().constraints
-    assert chain == (MaxGrossExposureConstraint(1.0), MaxPositionConstraint(0.2))
-    diverse = RebalancingLimits(enable_bucket_diversification=True)
-    assert joined([LongOnlyConstraint()], diverse) == (
-        MaxGrossExposureConstraint(1.0),
-        LongOnlyConstraint(),
-        MaxPositionConstraint(0.2),
-        MaxBucketWeightConstraint(0.4),
-    )
-    off = replace(diverse, enforce_allocation_limits=False)
-    assert MaxBucketWeightConstraint(0.4) not in joined([], off)
-
-
-def test_where_two_limits_cover_one_thing_the_tighter_holds():
-    listed = [
-        MaxPositionConstraint(0.1, redistribute=False),
-        MaxGrossExposureConstraint(2.0),
-        MarketNeutralConstraint(),
-    ]
-    assert joined(listed, RebalancingLimits()) == (
-        MaxPositionConstraint(0.1, redistribute=False),
-        MaxGrossExposureConstraint(1.0),
-        MarketNeutralConstraint(),
-    )
-    diverse = RebalancingLimits(enable_bucket_diversification=True)
-    assert MaxBucketWeightConstraint(0.3) in joined([MaxBucketWeightConstraint(0.3)], diverse)
-    assert MaxBucketWeightConstraint(0.4) in joined([MaxBucketWeightConstraint(0.5)], diverse)
-
-
-def test_a_map_of_buckets_stands_beside_the_limit_of_all():
-    diverse = RebalancingLimits(enable_bucket_diversification=True)
-    chain = joined([MaxBucketWeightConstraint({"Energy": 0.1})], diverse)
-    assert MaxBucketWeightConstraint({"Energy": 0.1}) in chain
-    assert MaxBucketWeightConstraint(0.4) in chain
 
 
 def test_sizing_that_reads_a_signal_brings_it_along():

@@ -49,6 +49,15 @@ def test_a_day_from_nothing(evenkeel):
         assert target["asset"] in shown
 
 
+def test_a_weight_is_explained_from_the_store_alone(filled):
+    filled("run", "--as-of", AS_OF, "--portfolio", "concentrated")
+    told = filled("explain", "LUMIU", "--portfolio", "concentrated")
+    assert told.returncode == 0
+    (cut,) = [line for line in told.stdout.splitlines() if line.startswith("max_bucket_weight")]
+    assert cut.split()[1:7] == ["35.00", "%", "-2.50", "%", "17.50", "%"]
+    assert "Did you mean 'LUMIU'?" in filled("explain", "LUMIUU").stderr
+
+
 def test_a_refusal_is_told_and_has_its_own_exit_status(filled):
     refused = filled("run", "--as-of", "2026-11-22", "--portfolio", "balanced")
     assert refused.returncode == 3
@@ -61,6 +70,7 @@ def test_a_refusal_is_told_and_has_its_own_exit_status(filled):
     [
         (["run", "--policy", "conservatve"], "Did you mean 'conservative'?"),
         (["show"], "run `evenkeel init`"),
+        (["explain", "AAPL"], "run `evenkeel init`"),
         (["check", "nowhere.yaml"], "cannot be read"),
         (["run", "--as-of", AS_OF], "run `evenkeel init`"),
     ],

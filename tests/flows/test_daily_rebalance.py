@@ -65,11 +65,14 @@ def test_the_artifacts_tell_the_run(database):
     shown = artifacts(run())
     assert shown["rebalance-summary"].startswith("# Rebalance of Friday, 2026-11-20")
     assert "| balanced | published | 9 | 3 | 2 |" in shown["rebalance-summary"]
-    for kind in ("targets", "enforcement-actions", "buckets"):
+    for kind in ("targets", "enforcement-actions", "buckets", "explanations"):
         assert {f"{kind}-{portfolio_id}" for portfolio_id in PORTFOLIOS} <= shown.keys()
     rows = shown["enforcement-actions-balanced"]
     stored = store.run_rows(database, "actions", current_run(database, "balanced"))
     assert len(rows) == stored.height
+    (lumiu,) = [row for row in shown["explanations-concentrated"] if row["symbol"] == "LUMIU"]
+    assert lumiu["changed by"] == "max_position -3.75 %, max_bucket_weight -2.5 %"
+    assert (lumiu["wanted"], lumiu["target"]) == ("23.75 %", "17.50 %")
     (bucket,) = [row for row in shown["buckets-concentrated"] if row["bucket"] == "Industrials"]
     assert (bucket["gross"], bucket["limit of gross"], bucket["used"]) == ("35.00 %", "35.00 %", "100.00 %")
 

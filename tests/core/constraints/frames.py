@@ -32,8 +32,9 @@ bucket_limits = st.one_of(limits, st.dictionaries(st.sampled_from(["x", "y", "z"
 
 
 @st.composite
-def panels(draw: st.DrawFn, nulls: bool = True, frozen: bool = True) -> pl.DataFrame:
-    """Up to four days of up to eight names, rows in any order; where wanted, missing weights and frozen names."""
+def panels(draw: st.DrawFn, nulls: bool = True, frozen: bool = True, current: bool = False) -> pl.DataFrame:
+    """Up to four days of up to eight names, rows in any order; where wanted, missing weights, frozen names, and
+    current weights."""
     days = draw(st.lists(st.integers(0, 8), max_size=4))
     rows = [(DAY + dt.timedelta(days=day), SYMBOLS[at]) for day, count in enumerate(days) for at in range(count)]
     rows = draw(st.permutations(rows))
@@ -46,4 +47,6 @@ def panels(draw: st.DrawFn, nulls: bool = True, frozen: bool = True) -> pl.DataF
     }
     if frozen and draw(st.booleans()):
         columns["frozen"] = pl.Series([draw(st.sampled_from([True, False, None])) for _ in rows], dtype=pl.Boolean)
+    if current:
+        columns["current_weight"] = pl.Series([draw(signed) for _ in rows], dtype=pl.Float64)
     return pl.DataFrame(columns)

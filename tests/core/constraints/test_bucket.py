@@ -2,8 +2,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 
-from core.constraints import MaxBucketWeightConstraint
-from core.errors import InvalidWeightsError
+from core.constraints import MaxBucketWeightConstraint, MinBucketWeightConstraint
+from core.errors import ConfigurationError, InvalidWeightsError
+from tests.core.constraints.family import names_of
 from tests.core.constraints.frames import bucket_limits, listed, panels, weights_of
 from tests.core.constraints.oracle import two_level
 
@@ -123,3 +124,76 @@ def test_statements_speak_plainly() -> None:
     named = MaxBucketWeightConstraint({"Energy": 0.4, "Tech": 0.25}).statement
     assert named == "no bucket above its share of net asset value: Energy 40 %, Tech 25 %"
     assert MaxBucketWeightConstraint({}).statement.endswith("none is limited")
+
+
+def test_a_light_bucket_is_scaled_up_and_its_ratios_stay() -> None:
+    lifted = MinBucketWeightConstraint(0.3).apply(weights_of([0.1, -0.05, 0.5], bucket=list("xxy")))
+    assert listed(lifted) == pytest.approx([0.2, -0.1, 0.5])
+
+
+def test_a_bucket_at_its_minimum_stays_bit_by_bit() -> None:
+    weights = weights_of([0.1, 0.2, 1 / 3], bucket=list("xxy"))
+    assert MinBucketWeightConstraint(0.3).apply(weights).equals(weights)
+
+
+def test_frozen_names_count_in_the_minimum_and_the_others_bring_the_rest() -> None:
+    weights = weights_of([0.1, 0.05], bucket=list("xx"), frozen=[True, False])
+    assert listed(MinBucketWeightConstraint(0.3).apply(weights)) == pytest.approx([0.1, 0.2])
+
+
+def test_a_bucket_at_zero_cannot_be_scaled_and_breaches() -> None:
+    weights = weights_of([0.5, 0.0], bucket=list("xy"))
+    constraint = MinBucketWeightConstraint(0.2)
+    assert constraint.apply(weights).equals(weights)
+    assert constraint.breaches(weights).drop("end_time").rows() == [("min_bucket_weight", "y", 0.2, 0.0, 0.2)]
+
+
+def test_a_bucket_of_a_map_without_a_name_breaches_and_one_number_does_not_ask_for_it() -> None:
+    weights = weights_of([0.5], bucket=["x"])
+    breaches = MinBucketWeightConstraint({"q": 0.1}).breaches(weights)
+    assert breaches.drop("end_time").rows() == [("min_bucket_weight", "q", 0.1, 0.0, 0.1)]
+    assert MinBucketWeightConstraint(0.1).breaches(weights).is_empty()
+
+
+def test_unknown_is_no_bucket_to_be_filled_unless_a_map_names_it() -> None:
+    weights = weights_of([0.05], bucket=["Unknown"])
+    assert MinBucketWeightConstraint(0.1).breaches(weights).is_empty()
+    assert MinBucketWeightConstraint(0.1).limits(names_of(weights)) == []
+    assert listed(MinBucketWeightConstraint({"Unknown": 0.1}).apply(weights)) == [0.1]
+
+
+def test_a_bucket_may_stay_as_light_as_today_where_the_minimum_is_no_worse() -> None:
+    constraint = MinBucketWeightConstraint({"x": 0.3, "q": 0.1}, mode="no_worse")
+    weights = weights_of([0.05], bucket=["x"], current_weight=[0.2])
+    assert listed(constraint.apply(weights)) == pytest.approx([0.2])
+    assert constraint.breaches(weights).drop("end_time").rows() == [
+        ("min_bucket_weight", "x", 0.2, 0.05, pytest.approx(0.15))
+    ]
+
+
+def test_the_solver_is_asked_for_size() -> None:
+    names = names_of(weights_of([0.1, -0.05, 0.5], bucket=list("xxy")))
+    limits_of_map = MinBucketWeightConstraint({"x": 0.3, "q": 0.1}).limits(names)
+    assert [(limit.scope, limit.excess(names.wanted), limit.discrete) for limit in limits_of_map] == [
+        ("q", 0.1, False),
+        ("x", pytest.approx(0.15), True),
+    ]
+    assert [limit.scope for limit in MinBucketWeightConstraint(0.1).limits(names)] == ["x", "y"]
+    assert (limits_of_map[1].noun, limits_of_map[1].bound, limits_of_map[1].direction) == (
+        "weight of x", "at least ", -1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limit", "name"), [(0, "min_weight"), ({"x": -1.0}, "min_weight of bucket 'x'"), ({}, "names no bucket")]
+)
+def test_a_minimum_that_cannot_be_meant_is_refused_by_name(limit: float | dict[str, float], name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        MinBucketWeightConstraint(limit)
+
+
+def test_statements_of_minima_speak_plainly() -> None:
+    assert MinBucketWeightConstraint(0.1).statement == "no bucket below 10 % of net asset value"
+    assert MinBucketWeightConstraint({"Energy": 0.1}).statement == (
+        "no bucket below its share of net asset value: Energy 10 %"
+    )

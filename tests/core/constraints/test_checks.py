@@ -1,9 +1,11 @@
+import datetime as dt
+
 import polars as pl
 import pytest
 
 from core.constraints import ConstraintSet, LongOnlyConstraint
 from core.errors import InvalidWeightsError
-from tests.core.constraints.frames import weights_of
+from tests.core.constraints.frames import DAY, weights_of
 
 long_only = LongOnlyConstraint()
 
@@ -51,6 +53,28 @@ def test_a_symbol_that_stands_twice_in_a_group_is_refused_by_a_set() -> None:
     weights = weights_of([0.5, 0.25]).with_columns(symbol=pl.lit("A"))
     with pytest.raises(InvalidWeightsError, match=r"more than once in a group: 2 rows: row 0 .*symbol=A"):
         ConstraintSet([long_only]).apply(weights)
+
+
+def test_symbols_that_do_not_ascend_are_no_error() -> None:
+    weights = weights_of([0.5, 0.25]).with_columns(symbol=pl.Series(["B", "A"]))
+    assert ConstraintSet([long_only]).apply(weights).weights.equals(weights)
+
+
+def test_a_symbol_that_stands_twice_is_found_where_groups_are_scattered() -> None:
+    weights = pl.concat([weights_of([0.5, 0.25]), weights_of([0.5], DAY + dt.timedelta(1)), weights_of([0.125])])
+    with pytest.raises(InvalidWeightsError, match=r"2 rows: row 0 .*symbol=A.* row 3 .*symbol=A"):
+        ConstraintSet([long_only]).apply(weights)
+
+
+def test_a_number_beyond_the_usable_is_found_also_where_weights_are_missing_or_in_chunks() -> None:
+    for others in ([None], [0.5]):
+        weights = pl.concat([weights_of(others), weights_of([2e100])], rechunk=False)
+        with pytest.raises(InvalidWeightsError, match=r"1 row: row 1 .*weight=2e\+?100"):
+            long_only.apply(weights)
+
+
+def test_a_large_weight_that_is_still_usable_is_accepted() -> None:
+    assert long_only.apply(weights_of([1e100]))["weight"].to_list() == [1e100]
 
 
 def test_a_null_symbol_is_an_error_that_names_the_row() -> None:

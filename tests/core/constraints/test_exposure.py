@@ -2,7 +2,14 @@ import polars as pl
 import pytest
 from hypothesis import given
 
-from core.constraints import LongOnlyConstraint, MarketNeutralConstraint, MaxGrossExposureConstraint
+from core.constraints import (
+    LongOnlyConstraint,
+    MarketNeutralConstraint,
+    MaxGrossExposureConstraint,
+    NetExposureConstraint,
+)
+from core.errors import ConfigurationError
+from tests.core.constraints.family import names_of
 from tests.core.constraints.frames import limits, listed, panels, weights_of
 
 
@@ -93,7 +100,54 @@ def test_a_limit_that_cannot_be_meant_is_refused_by_name(limit: float) -> None:
         MaxGrossExposureConstraint(limit)
 
 
+def test_net_exposure_is_shifted_into_its_range() -> None:
+    weights = weights_of([0.5, 0.25])
+    assert listed(NetExposureConstraint(maximum=0.5).apply(weights)) == [0.375, 0.125]
+    assert listed(NetExposureConstraint(minimum=1.0).apply(weights)) == [0.625, 0.375]
+    assert NetExposureConstraint(0.5, 1.0).apply(weights).equals(weights)
+
+
+def test_frozen_names_count_in_the_net_and_the_others_take_the_shift() -> None:
+    weights = weights_of([0.5, 0.25, 0.25], frozen=[True, False, False])
+    assert listed(NetExposureConstraint(maximum=0.5).apply(weights)) == [0.5, 0.0, 0.0]
+
+
+def test_with_current_weights_a_name_at_zero_is_not_shifted() -> None:
+    weights = weights_of([0.5, 0.0], current_weight=[0.5, 0.0])
+    assert listed(NetExposureConstraint(maximum=0.25).apply(weights)) == [0.25, 0.0]
+
+
+def test_a_net_outside_its_range_is_a_breach_of_one_bound() -> None:
+    constraint = NetExposureConstraint(-0.25, 0.5)
+    high, low = constraint.breaches(weights_of([0.75])), constraint.breaches(weights_of([-0.5]))
+    assert high.drop("end_time").rows() == [("net_exposure", "maximum", 0.5, 0.75, 0.25)]
+    assert low.drop("end_time").rows() == [("net_exposure", "minimum", -0.25, -0.5, 0.25)]
+
+
+def test_todays_net_may_stay_where_the_range_is_no_worse() -> None:
+    constraint = NetExposureConstraint(0.2, 0.5, mode="no_worse")
+    assert listed(constraint.apply(weights_of([1.0], current_weight=[0.75]))) == [0.75]
+    assert listed(constraint.apply(weights_of([0.05], current_weight=[0.1]))) == [0.1]
+
+
+def test_the_solver_has_one_limit_per_bound_of_the_net() -> None:
+    names = names_of(weights_of([0.5, 0.25], bucket=list("xy")))
+    low, high = NetExposureConstraint(1.0, 2.0).limits(names)
+    assert (low.scope, low.noun + " " + low.bound, low.direction) == ("minimum", "net exposure at least ", -1)
+    assert (low.excess(names.wanted), high.excess(names.wanted)) == (0.25, -1.25)
+    assert [limit.scope for limit in NetExposureConstraint(maximum=2.0).limits(names)] == ["maximum"]
+
+
+def test_a_range_of_the_net_that_cannot_be_meant_is_refused() -> None:
+    for bounds in ((), (0.5, 0.25), (float("nan"), None), (None, True)):
+        with pytest.raises(ConfigurationError, match="net_exposure"):
+            NetExposureConstraint(*bounds)
+
+
 def test_statements_speak_plainly() -> None:
     assert MaxGrossExposureConstraint(1.5).statement == "gross exposure at most 1.5 times net asset value"
     assert MarketNeutralConstraint().statement == "long and short positions of equal size: net exposure 0"
     assert LongOnlyConstraint().statement == "no short positions"
+    assert NetExposureConstraint(0.2, 0.5).statement == "net exposure from 20 % to 50 % of net asset value"
+    assert NetExposureConstraint(maximum=0.5).statement == "net exposure at most 50 % of net asset value"
+    assert NetExposureConstraint(minimum=-0.1).statement == "net exposure at least -10 % of net asset value"

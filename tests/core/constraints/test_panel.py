@@ -35,6 +35,12 @@ def test_pieces_are_cut_between_groups_only(rows: int, monkeypatch: pytest.Monke
     assert listed(MaxGrossExposureConstraint(1.0).apply(days(3, 2, 1, 0))) == [0.25, 0.75] * 4
 
 
+def test_breaches_of_a_later_piece_bear_their_own_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel, "PIECE_ROWS", 2)
+    breaches = MaxPositionConstraint(1.0).breaches(days(2, 0, 1))
+    assert breaches.select("end_time", "scope").rows() == [(DAYS[at], "B") for at in (2, 0, 1)]
+
+
 def test_a_frame_in_chunks_gives_the_same_as_one_in_a_piece() -> None:
     weights = days(0, 1, 2)
     assert weights.n_chunks() > 1

@@ -18,6 +18,18 @@ def test_max_position_no_redistribute_matches_original() -> None:
     assert listed(clipped) == [0.5, 0.3, -0.5, None]
 
 
+def test_clipping_gives_the_same_bits_with_a_missing_name_as_without() -> None:
+    clip = MaxPositionConstraint(1 / 3, redistribute=False)
+    without, beside = weights_of([0.6, -0.5, 0.1]), weights_of([0.6, -0.5, 0.1, None])
+    assert listed(clip.apply(beside)) == [*listed(clip.apply(without)), None]
+
+
+def test_clipping_no_worse_leaves_a_position_at_its_size_of_today() -> None:
+    clip = MaxPositionConstraint(0.25, redistribute=False, mode="no_worse")
+    weights = weights_of([0.6, -0.6, None, 0.3], current_weight=[0.5, -0.5, 0.5, 0.0])
+    assert listed(clip.apply(weights)) == [0.5, -0.5, None, 0.25]
+
+
 def test_books_are_filled_separately_so_that_signs_stay() -> None:
     filled = MaxPositionConstraint(0.5).apply(weights_of([0.6, 0.2, -0.8, -0.1]))
     assert listed(filled) == pytest.approx([0.5, 0.3, -0.5, -0.4])
@@ -42,6 +54,12 @@ def test_a_name_exactly_at_the_cap_is_full() -> None:
 def test_a_large_scale_is_found_in_several_ranges() -> None:
     filled = MaxPositionConstraint(0.4).apply(weights_of([0.96, 0.02, 0.01, 0.01]))
     assert listed(filled) == pytest.approx([0.4, 0.3, 0.15, 0.15])
+
+
+def test_a_name_that_is_full_only_at_a_scale_far_above_one_is_full() -> None:
+    weights = weights_of([0.9, 0.08, 0.01, 0.01, -0.9, -0.08, -0.01, -0.01])
+    filled = listed(MaxPositionConstraint(0.4).apply(weights))
+    assert filled == pytest.approx([0.4, 0.4, 0.1, 0.1, -0.4, -0.4, -0.1, -0.1])
 
 
 def test_weights_under_the_cap_come_back_bit_by_bit() -> None:

@@ -14,7 +14,7 @@ from core.results.summary import (
     target_table,
 )
 from core.results.targets import bucket_statistics, targets
-from core.schemas import Actions, Findings, empty
+from core.schemas import Actions, Decisions, Explanations, Findings, Relaxations, empty
 from tests.core.decisions.build import AS_OF, rows
 
 
@@ -47,6 +47,9 @@ def report(outcomes, **frames):
         "actions": empty(Actions),
         "findings": empty(Findings),
         "bucket_statistics": bucket_statistics(target_rows, limits),
+        "relaxations": empty(Relaxations),
+        "explanations": empty(Explanations),
+        "decisions": empty(Decisions),
         "dry_run": False,
     }
     return BatchReport(as_of=AS_OF, policy_name="calm", batch_id="batch-1", outcomes=outcomes, **content | frames)
@@ -62,6 +65,26 @@ def test_refusals_come_first_with_their_reason():
     told = summary(report([Outcome("p", "published"), Outcome("q", "refused", "no cash row. Load it.")]))
     assert told.index("- **q**: no cash row. Load it.") < told.index("## Portfolios")
     assert "| q | refused | – |" in told
+
+
+def test_the_lines_of_a_longer_reason_stay_lines_of_its_item():
+    reason = "A and B cannot both hold:\n- raise A to 8 %,\n\nor hold 19 names."
+    told = summary(report([Outcome("q", "refused", reason)]))
+    assert "- **q**: A and B cannot both hold:\n  - raise A to 8 %,\n\n  or hold 19 names.\n" in told
+
+
+def relaxed(constraint, scope, limit, used):
+    row = {"portfolio_id": "p", "as_of": AS_OF, "constraint": constraint, "scope": scope, "limit": limit, "used": used}
+    return Relaxations.cast(pl.DataFrame(row | {"reason": "not all limits can hold"}))
+
+
+def test_limits_that_gave_way_are_told_with_both_values_and_why():
+    gave_way = pl.concat([relaxed("max_bucket_weight", "Energy", 0.3, 0.35), relaxed("max_positions", "", 10.0, 11.0)])
+    told = summary(report([Outcome("p", "published")], relaxations=gave_way))
+    assert "## Limits that gave way" in told
+    assert "| p | max_bucket_weight | Energy | 30.00 % | 35.00 % | not all limits can hold |" in told
+    assert "| p | max_positions | – | 10 | 11 | not all limits can hold |" in told
+    assert "gave way" not in summary(report([Outcome("p", "published")]))
 
 
 def test_a_dry_run_says_that_nothing_was_published():

@@ -14,8 +14,9 @@ from core.constraints import (
 )
 from core.errors import ConfigurationError
 from core.limits import RebalancingLimits
-from core.results.verify import CHECKS, breaches
-from tests.core.decisions.build import rows
+from core.results.verify import breaches
+from core.schemas import Relaxations, empty
+from tests.core.decisions.build import AS_OF, rows
 
 FREE = RebalancingLimits(max_new_positions=99, max_total_positions=99)
 
@@ -61,7 +62,7 @@ def test_the_tolerance_is_a_billionth():
 
 @pytest.mark.parametrize("weight", [None, float("nan"), float("inf")])
 def test_a_weight_that_is_no_number_is_a_breach(weight):
-    assert ("finite_weight", "A1", 0.0, 1.0) in found(["A1 .9"], [weight])
+    assert found(["A1 .9", "A2 .9"], [weight, 0.1]) == [("finite_weight", "", 0.0, 1.0)]
 
 
 def test_a_fixed_name_that_moved_is_a_breach():
@@ -72,6 +73,25 @@ def test_a_fixed_name_that_moved_is_a_breach():
 def test_a_rejected_name_with_a_weight_is_a_breach():
     frame = rows("A1 .9").with_columns(target_weight=0.1, rejected_by=pl.lit("no_score"))
     assert breaches(frame, runs(frame), [], FREE)["constraint"].to_list() == ["rejected_name"]
+
+
+@pytest.mark.parametrize("current", [0.2, -0.2])
+def test_a_rejected_name_that_is_held_may_be_on_its_way_to_zero_and_nowhere_else(current):
+    frame = rows("A1 .9 held").with_columns(current_weight=current, rejected_by=pl.lit("below_threshold"))
+    for share in (0.0, 0.5, 1.0):
+        assert breaches(frame.with_columns(target_weight=current * share), runs(frame), [], FREE).is_empty()
+    for share, bound in ((1.5, current), (-0.5, 0.0)):
+        table = breaches(frame.with_columns(target_weight=current * share), runs(frame), [], FREE)
+        named = table.filter(pl.col("constraint") == "rejected_name")
+        assert named.select("scope", "limit", "level").rows() == [("A1", bound, current * share)]
+
+
+def test_a_soft_limit_gives_way_where_a_relaxation_row_says_so():
+    soft = MaxPositionConstraint(0.1, mode="soft", priority=1, max_relaxation=0.1)
+    row = [("portfolio", AS_OF, "max_position", "", 0.1, 0.2, "no room")]
+    granted = pl.DataFrame(row, empty(Relaxations).schema, orient="row")
+    assert found(["A1 .9"], [0.2], [soft]) == [("max_position", "A1", 0.1, 0.2)]
+    assert found(["A1 .9"], [0.2], [soft], relaxations=granted) == []
 
 
 def test_counts_are_checked():
@@ -155,11 +175,3 @@ def test_runs_are_checked_apart():
     )
     table = breaches(batch, runs(batch), [MaxPositionConstraint(0.6)], FREE)
     assert table.select("portfolio_id", "level").rows() == [("q", 0.7)]
-
-
-def test_every_constraint_of_a_policy_has_a_check():
-    from typing import get_args
-
-    from core.policy import Constraint
-
-    assert {kind.kind for kind in get_args(Constraint)} == set(CHECKS)

@@ -6,7 +6,18 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from core.schemas import INPUTS, Actions, Breaches, BucketStatisticsRows, Findings, Targets, empty
+from core.schemas import (
+    INPUTS,
+    Actions,
+    Breaches,
+    BucketStatisticsRows,
+    Decisions,
+    Explanations,
+    Findings,
+    Relaxations,
+    Targets,
+    empty,
+)
 from core.store import RunRecord
 
 TODAY = dt.date(2026, 7, 31)
@@ -83,16 +94,43 @@ def breach(portfolio: str = "core", as_of: dt.date = TODAY) -> pl.DataFrame:
     )
 
 
+def relaxation(portfolio: str = "core", as_of: dt.date = TODAY) -> pl.DataFrame:
+    run = {"portfolio_id": portfolio, "as_of": as_of}
+    said = {"constraint": "max_position", "scope": "", "limit": 0.35, "used": 0.4, "reason": "not all limits can hold"}
+    return rows(Relaxations, run | said)
+
+
+def decision(symbol: str, wanted: float, target: float | None, portfolio: str, as_of: dt.date) -> dict[str, Any]:
+    return {
+        "portfolio_id": portfolio,
+        "as_of": as_of,
+        "symbol": symbol,
+        "bucket": "Energy",
+        "held": False,
+        "side": 1,
+        "score": 0.7,
+        "confidence": 0.8,
+        "signals": "technical 0.7 x 1",
+        "fixed": False,
+        "why": "selected as a new name with score 0.7",
+        "current_weight": 0.0,
+        "wanted_weight": wanted,
+        "target_weight": target,
+    }
+
+
 def finding() -> pl.DataFrame:
     said = {"severity": "warn", "code": "jump", "frame": "prices", "message": "AAA jumps", "remedy": "look"}
     return rows(Findings, said, said)
 
 
 def record(run_id: str = "r1", portfolio: str = "core", as_of: dt.date = TODAY, **changes: Any) -> RunRecord:
-    """A run that holds AAA at 40 % and BBB at 30 %, with one row of each kind but breaches."""
+    """A run that holds AAA, wanted at 50 %, at 40 %, and BBB at 30 %, with rows of each kind but breaches."""
     run = {"portfolio_id": portfolio, "as_of": as_of}
     action = run | {"seq": 0, "step": "constrain", "rule": "max_position", "verb": "cut", "before": 0.5, "after": 0.4}
     bucket = run | {"bucket": "Energy", "asset_count": 2, "gross_weight": 0.7}
+    cut = run | {"seq": 0, "symbol": "AAA", "rule": "max_position", "before": 0.5, "change": -0.1, "after": 0.4}
+    decided = [decision("AAA", 0.5, 0.4, portfolio, as_of), decision("BBB", 0.3, 0.3, portfolio, as_of)]
     content: dict[str, Any] = {
         "batch_id": "b1",
         "policy_name": "conservative",
@@ -106,5 +144,8 @@ def record(run_id: str = "r1", portfolio: str = "core", as_of: dt.date = TODAY, 
         "findings": finding(),
         "breaches": empty(Breaches),
         "bucket_statistics": rows(BucketStatisticsRows, bucket),
+        "relaxations": relaxation(portfolio, as_of),
+        "explanations": rows(Explanations, cut),
+        "decisions": rows(Decisions, *decided),
     }
     return RunRecord(portfolio_id=portfolio, as_of=as_of, run_id=run_id, **(content | changes))

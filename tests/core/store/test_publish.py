@@ -125,14 +125,15 @@ def test_runs_put_at_the_same_time_take_turns(engine: Engine, root: Path) -> Non
         ({"reason": "no price for AAA", "breaches": breach()}, "no price for AAA"),
     ],
 )
-def test_a_refused_run_leaves_its_row_findings_and_breaches(
+def test_a_refused_run_leaves_its_row_and_what_tells_why(
     engine: Engine, root: Path, changes: dict[str, Any], reason: str
 ) -> None:
     run = record(**changes)
     assert put(engine, root, run) == Published("refused", "r1", 1, None, None, "refused")
     assert read_runs(engine).select("status", "reason", "parquet_path").row(0) == ("refused", reason, None)
     left = {table: len(run_rows(engine, table, "r1")) for table in outputs}
-    assert left == {"targets": 0, "actions": 0, "bucket_statistics": 0, "findings": 2, "breaches": len(run.breaches)}
+    why = {"findings": 2, "breaches": len(run.breaches), "relaxations": 1, "decisions": 2}
+    assert left == dict.fromkeys(("targets", "actions", "bucket_statistics", "explanations"), 0) | why
     assert not root.exists()
 
 

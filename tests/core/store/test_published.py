@@ -8,7 +8,16 @@ from sqlalchemy.engine import Engine
 
 from core.errors import StoreError
 from core.schemas import Targets
-from core.store import publish, read_current, read_runs, read_targets, run_rows
+from core.store import (
+    publish,
+    read_current,
+    read_runs,
+    read_targets,
+    run_days,
+    run_rows,
+    symbol_rows,
+    symbols_considered,
+)
 from core.store.files import digest, encoded
 from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record
 
@@ -56,6 +65,20 @@ def test_runs_are_listed_in_the_order_in_which_they_were_made(published: Engine)
 def test_rows_of_an_unknown_run_are_refused(published: Engine) -> None:
     with pytest.raises(StoreError, match="no run 'r9'"):
         run_rows(published, "actions", "r9")
+
+
+def test_the_days_of_each_portfolio_are_listed_once(published: Engine, root: Path) -> None:
+    publish(published, root, record("r5"), NOON)
+    days = [("core", YESTERDAY), ("core", TODAY), ("other", TODAY), ("third", TODAY)]
+    assert run_days(published).rows() == days
+
+
+def test_the_rows_of_a_symbol_are_read_over_several_runs(published: Engine) -> None:
+    found = symbol_rows(published, "decisions", [1, 2], "AAA")
+    assert found.select("run_key", "portfolio_id", "wanted_weight").rows() == [(1, "core", 0.5), (2, "other", 0.5)]
+    assert symbol_rows(published, "explanations", [1, 2], "BBB").is_empty()
+    assert symbols_considered(published, [1]) == ["AAA", "BBB"]
+    assert symbols_considered(published, []) == []
 
 
 def _file(root: Path) -> Path:

@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Engine
 
 from core.errors import StoreError
-from core.store import init, require_current, tables
+from core.store import init, require_current, run_rows, tables
 from core.store.database import reading, writing
-from core.store.upgrade import OPTIONS
-from tests.core.store.samples import NOON, TODAY
+from core.store.upgrade import OPTIONS, _config
+from tests.core.store.samples import NOON, TODAY, record
 
 
 def test_the_migrated_tables_are_the_declared_ones(engine: Engine) -> None:
@@ -84,6 +86,23 @@ def test_a_failed_migration_leaves_nothing(bare_engine: Engine) -> None:
     with pytest.raises(StoreError, match="current_targets"):
         init(bare_engine)
     assert sa.inspect(bare_engine).get_table_names() == []
+
+
+def test_runs_of_the_first_version_stay_as_they_were(bare_engine: Engine) -> None:
+    with writing(bare_engine, "test") as connection:
+        config = _config()
+        config.attributes.update(connection=connection, options=OPTIONS)
+        command.upgrade(config, "0001")
+        connection.execute(sa.insert(tables.runs), [_run("r1", "published")])
+        old = record().targets.with_columns(run_key=pl.lit(1))
+        connection.execute(sa.insert(tables.outputs["targets"]), old.to_dicts())
+    with pytest.raises(StoreError, match=r"version 0001 of an older program.*run `evenkeel init`"):
+        require_current(bare_engine)
+    init(bare_engine)
+    require_current(bare_engine)
+    assert run_rows(bare_engine, "targets", "r1").equals(record().targets)
+    for table in ("decisions", "explanations", "relaxations"):
+        assert run_rows(bare_engine, table, "r1").is_empty()
 
 
 @pytest.mark.parametrize("status", ["published", "superseded", "refused", "pending"])

@@ -1,0 +1,291 @@
+"""Limits as one elastic linear program, with binary columns where counts, floors or sizes are asked for.
+
+`ElasticProgram` has the weights of a problem as columns, and lets every limit give way: `room` of limit u relaxes all
+its forms by that amount. Whoever asks decides which limits have room, and what is least: the violation that all share
+(`least_violation`, which judges feasibility), the room of some limits (`least_room`), or the total distance to given
+weights (`nearest_in_total`). Weights are in units of 1/n, as the solver's tolerances are absolute.
+
+Solved with HiGHS: the simplex method for the linear programs, branch and bound where there are binaries. Source of the
+elastic program: Chinneck, Feasibility and Infeasibility in Optimization (2008), chapter 6.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import highspy
+import numpy as np
+import numpy.typing as npt
+
+from core.constraints.forms import Count, Each, Floats, Floor, Form, Representation, Total, Truths
+from core.constraints.problem import Problem
+from core.errors import UnsolvedError
+from core.limits import TOLERANCE
+
+INFINITE = highspy.kHighsInf
+EXACT = 1e-10  # the least tolerance that the solver takes
+MOST_NODES = 20_000  # of branch and bound: steps, not seconds, so that no result hangs on the clock
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Weights that a program found, the room it gave to each limit, and the names it chose.
+
+    `has`: names that may have a weight; `sides`: 1 or −1; `anchors`: names that represent their bucket.
+    """
+
+    weights: Floats
+    room: Floats
+    violation: float
+    has: Truths
+    sides: Floats
+    anchors: Truths
+
+
+@dataclass
+class _Rows:
+    """Rows of a program under construction: coefficients with their places, and the range of each row."""
+
+    at: list[Places] = field(default_factory=list)
+    columns: list[Places] = field(default_factory=list)
+    coefficients: list[Floats] = field(default_factory=list)
+    lower: list[Floats] = field(default_factory=list)
+    upper: list[Floats] = field(default_factory=list)
+    height: int = 0
+
+    def add(self, upper: Floats, *terms: tuple[Places, Floats], lower: Floats | None = None) -> None:
+        """One row per entry of `upper`, with one column of each term in every row."""
+        at = self.height + np.arange(len(upper))
+        for columns, coefficients in terms:
+            self.at.append(at)
+            self.columns.append(columns)
+            self.coefficients.append(np.broadcast_to(coefficients, at.shape).astype(np.float64))
+        self._close(upper, lower)
+
+    def add_one(self, upper: float, *terms: tuple[Places, Floats]) -> None:
+        """One row over all columns of the terms."""
+        for columns, coefficients in terms:
+            self.at.append(np.full(len(columns), self.height))
+            self.columns.append(columns)
+            self.coefficients.append(coefficients.astype(np.float64))
+        self._close(np.array([upper]), None)
+
+    def _close(self, upper: Floats, lower: Floats | None) -> None:
+        self.lower.append(np.full(len(upper), -INFINITE) if lower is None else lower)
+        self.upper.append(upper)
+        self.height += len(upper)
+
+
+class ElasticProgram:
+    """The elastic program of one problem; see the module. Columns are numbered blocks, one entry per name or limit."""
+
+    def __init__(self, problem: Problem, aim: Floats | None = None) -> None:
+        self.problem = problem
+        self.scale = float(max(len(problem.names), 1))
+        self._lower: list[Floats] = []
+        self._upper: list[Floats] = []
+        self._integer: list[Truths] = []
+        self._rows = _Rows()
+        self._distances: dict[bytes, Places] = {}
+        limits = problem.limits
+        self._weight = self._block(problem.lower * self.scale, problem.upper * self.scale)
+        counted = np.array([limit.counted for limit in limits], dtype=bool)
+        self._room = self._block(np.zeros(len(limits)), np.zeros(len(limits)), counted)
+        self._violation = self._block(np.zeros(1), np.full(1, INFINITE))
+        self._sized: tuple[Places, Places, Places, Places] | None = None
+        self._anchor: Places | None = None
+        self._far = self._weight[:0] if aim is None else self._distance(aim)
+        for number, limit in enumerate(limits):
+            firm = limit.counted or limit.value is None  # exceeded by a whole name, or by nothing
+            for form in limit.forms:
+                self._add(form, self._room[number : number + 1], firm=firm)
+        self._solver = self._built()
+
+    # questions
+
+    def least_violation(self, most: Floats | None = None) -> float:
+        """The least violation that all limits share beside a room of up to `most`, in weight; infinite: no answer."""
+        self._allow(np.zeros(len(self._room)) if most is None else most)
+        placed = self._minimised({int(self._violation[0]): 1.0}, violation=INFINITE)
+        return np.inf if placed is None else max(placed.violation, 0.0)
+
+    def least_room(self, cost: Floats, most: Floats, violation: float = 0.0) -> Placed | None:
+        """The weights that need the least Σ cost·room, with no room above `most`; None: there are none.
+
+        `violation`: how far every limit may be exceeded beside its room.
+        """
+        self._allow(most)
+        units = np.where(self._counted, 1.0, 1.0 / self.scale)
+        return self._minimised(dict(zip(self._room.tolist(), (cost * units).tolist(), strict=True)), violation)
+
+    def nearest_in_total(self, violation: float = 0.0) -> Placed | None:
+        """The weights with the least Σ|w − aim| that meet all limits; None: there are none."""
+        self._allow(np.zeros(len(self._room)))
+        return self._minimised(dict.fromkeys(self._far.tolist(), 1.0), violation)
+
+    @property
+    def _counted(self) -> Truths:
+        return self._is_integer[self._room]
+
+    # columns
+
+    def _block(self, lower: Floats, upper: Floats, integer: Truths | None = None) -> Places:
+        start = sum(map(len, self._lower))
+        self._lower.append(np.asarray(lower, dtype=np.float64))
+        self._upper.append(np.asarray(upper, dtype=np.float64))
+        self._integer.append(np.zeros(len(lower), dtype=bool) if integer is None else integer)
+        return start + np.arange(len(lower))
+
+    def _distance(self, centre: Floats) -> Places:
+        """Columns that are at least |w − centre|, one per name."""
+        key = centre.tobytes()
+        if key not in self._distances:
+            n, scaled, one = len(centre), centre * self.scale, np.ones(1)
+            far = self._distances[key] = self._block(np.zeros(n), np.full(n, INFINITE))
+            self._rows.add(scaled, (self._weight, one), (far, -one))
+            self._rows.add(-scaled, (self._weight, -one), (far, -one))
+        return self._distances[key]
+
+    def _sizes(self) -> tuple[Places, Places, Places, Places]:
+        """Columns of the long part, the short part, whether there is a weight, and whether it is long."""
+        if self._sized is None:
+            n, reach, one = len(self.problem.names), self.problem.reach * self.scale, np.ones(1)
+            long, short = (self._block(np.zeros(n), np.full(n, reach)) for _ in range(2))
+            has, is_long = (self._block(np.zeros(n), np.ones(n), np.ones(n, dtype=bool)) for _ in range(2))
+            zeros = np.zeros(n)
+            self._rows.add(zeros, (self._weight, one), (long, -one), (short, one), lower=zeros)
+            self._rows.add(zeros, (long, one), (short, one), (has, -reach * one))
+            self._rows.add(zeros, (long, one), (is_long, -reach * one))
+            self._rows.add(np.full(n, reach), (short, one), (is_long, reach * one))
+            self._sized = long, short, has, is_long
+        return self._sized
+
+    def _anchors(self) -> Places:
+        if self._anchor is None:
+            n = len(self.problem.names)
+            self._anchor = self._block(np.zeros(n), np.ones(n), np.ones(n, dtype=bool))
+        return self._anchor
+
+    # rows
+
+    def _add(self, form: Form, room: Places, *, firm: bool) -> None:
+        give = [(room, -np.ones(1)), (self._violation, np.full(1, 0.0 if firm else -1.0))]
+        match form:
+            case Total():
+                self._add_total(form, give)
+            case Each():
+                self._add_each(form, give)
+            case Count():
+                has = self._sizes()[2][form.members]
+                self._rows.add_one(form.most, (has, np.ones(len(has))), *give)
+            case Floor():
+                self._add_floor(form, give)
+            case Representation():
+                self._add_representation(form, give)
+
+    def _add_total(self, form: Total, give: list[tuple[Places, Floats]]) -> None:
+        terms = [(self._weight, form.linear)]
+        size, asked = np.maximum(form.absolute, 0.0), np.minimum(form.absolute, 0.0)
+        if size.any():
+            terms.append((self._distance(form.centre), size))
+        if asked.any():
+            long, short, _, _ = self._sizes()
+            terms += [(long, asked), (short, asked)]
+        self._rows.add_one(form.bound * self.scale, *terms, *give)
+
+    def _add_each(self, form: Each, give: list[tuple[Places, Floats]]) -> None:
+        for bound, sign in ((form.upper, 1.0), (-form.lower, -1.0)):
+            limited = np.isfinite(bound)
+            count = int(limited.sum())
+            weight = self._weight[limited], np.full(1, sign)
+            room, violation = ((np.full(count, column[0]), gives) for column, gives in give)
+            # A bound of zero is never exceeded, not even by a violation: see `Each.loosened`.
+            violation = violation[0], np.where(bound[limited] == 0.0, 0.0, violation[1])
+            self._rows.add(bound[limited] * self.scale, weight, room, violation)
+
+    def _add_floor(self, form: Floor, give: list[tuple[Places, Floats]]) -> None:
+        long, short, has, _ = self._sizes()
+        n, one = len(long), np.ones(1)
+        repeated = [(np.full(n, column[0]), ones) for column, ones in give]
+        self._rows.add(np.zeros(n), (long, -one), (short, -one), (has, form.least * self.scale), *repeated)
+
+    def _add_representation(self, form: Representation, give: list[tuple[Places, Floats]]) -> None:
+        long, short, _, _ = self._sizes()
+        anchor, one = self._anchors(), np.ones(1)
+        size = np.where(form.bucket >= 0, form.size, self.problem.reach) * self.scale
+        self._rows.add(np.zeros(len(anchor)), (long, -one), (short, -one), (anchor, size))
+        for bucket in np.unique(form.bucket):
+            members = anchor[form.bucket == bucket]
+            self._rows.add_one(1.0 if bucket >= 0 else 0.0, (members, np.ones(len(members))))
+        self._rows.add_one(-float(form.least), (anchor, -np.ones(len(anchor))), *give)
+
+    # the solver
+
+    def _built(self) -> highspy.Highs:
+        lower, upper, rows = np.concatenate(self._lower), np.concatenate(self._upper), self._rows
+        self._is_integer = np.concatenate(self._integer)
+        order = np.argsort(at := np.concatenate([*rows.at, np.zeros(0, int)]), kind="stable")
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = len(lower), rows.height
+        lp.col_cost_ = np.zeros(len(lower))
+        lp.col_lower_, lp.col_upper_ = lower, upper
+        lp.row_lower_ = np.concatenate([*rows.lower, np.zeros(0)])
+        lp.row_upper_ = np.concatenate([*rows.upper, np.zeros(0)])
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_ = np.searchsorted(at[order], np.arange(rows.height + 1)).astype(np.int32)
+        lp.a_matrix_.index_ = np.concatenate([*rows.columns, np.zeros(0, int)])[order].astype(np.int32)
+        lp.a_matrix_.value_ = np.concatenate([*rows.coefficients, np.zeros(0)])[order]
+        if self._is_integer.any():
+            kinds = {False: highspy.HighsVarType.kContinuous, True: highspy.HighsVarType.kInteger}
+            lp.integrality_ = [kinds[is_integer] for is_integer in self._is_integer.tolist()]
+        solver = highspy.Highs()  # type: ignore[no-untyped-call]
+        for option, setting in _OPTIONS.items():
+            solver.setOptionValue(option, setting)
+        solver.passModel(lp)
+        return solver
+
+    def _allow(self, most: Floats) -> None:
+        scaled = most * np.where(self._counted, 1.0, self.scale)
+        self._solver.changeColsBounds(len(scaled), self._room.astype(np.int32), np.zeros(len(scaled)), scaled)
+
+    def _minimised(self, cost: Mapping[int, float], violation: float) -> Placed | None:
+        column = int(self._violation[0])
+        self._solver.changeColBounds(column, 0.0, violation * self.scale)
+        costs = np.zeros(len(self._is_integer))
+        costs[list(cost)] = list(cost.values())
+        self._solver.changeColsCost(len(costs), np.arange(len(costs), dtype=np.int32), costs)
+        self._solver.run()
+        status = self._solver.getModelStatus()
+        if status in _NO_ANSWER:
+            return None
+        if status not in _ANSWERS or not self._solver.getInfo().primal_solution_status:
+            raise UnsolvedError(
+                f"the solver gave up on the limits of these names ({status.name}): their numbers may differ too much "
+                "in size. Loosen or remove a limit that is far larger or smaller than the others."
+            )
+        return self._placed(np.array(self._solver.getSolution().col_value))
+
+    def _placed(self, columns: Floats) -> Placed:
+        weights = columns[self._weight] / self.scale
+        room = columns[self._room] * np.where(self._counted, 1.0, 1.0 / self.scale)
+        has, sides, anchors = np.ones(len(weights), dtype=bool), np.sign(weights), np.zeros(len(weights), dtype=bool)
+        if self._sized is not None:
+            has, sides = columns[self._sized[2]] > 0.5, np.where(columns[self._sized[3]] > 0.5, 1.0, -1.0)
+        if self._anchor is not None:
+            anchors = columns[self._anchor] > 0.5
+        return Placed(weights, room, float(columns[self._violation[0]]) / self.scale, has, sides, anchors)
+
+
+_OPTIONS = {
+    "output_flag": False,
+    "threads": 1,
+    "primal_feasibility_tolerance": EXACT,
+    "dual_feasibility_tolerance": EXACT,
+    "mip_feasibility_tolerance": EXACT,
+    "mip_rel_gap": 1e-6,
+    "mip_abs_gap": TOLERANCE,
+    "mip_max_nodes": MOST_NODES,
+}
+_NO_ANSWER = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
+_ANSWERS = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kSolutionLimit)

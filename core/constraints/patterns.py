@@ -1,0 +1,100 @@
+"""Counts, floors and sizes, settled: which names have a weight, on which side, and which represent their bucket.
+
+Such limits are no convex set, and the weights nearest to the wanted ones under them would take a search of all
+choices. The rule here is one that can be told. First the nearest weights without such limits (`convex_part`): if they
+meet them all the same, they are the answer. If not, **the choice is that of the weights that are reached from there
+with the least total change**, Σ|w − nearest|, among all that meet every limit (`ElasticProgram.nearest_in_total`, a
+mixed-integer linear program, finds one whenever there is one). `settled` turns each limit into ranges and totals that
+hold for that choice alone; the nearest weights are then those of a convex problem.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from core.constraints.forms import Count, Each, Floats, Floor, Form, Representation, Total, Truths, is_convex
+from core.constraints.linear_program import Placed
+from core.constraints.problem import Problem
+from core.limits import TOLERANCE
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`has`: names that may have a weight; `sides`: 1 or −1; `anchors`: names that represent their bucket."""
+
+    has: Truths
+    sides: Floats
+    anchors: Truths
+
+
+def settled(problem: Problem, placed: Placed) -> Problem:
+    """The problem with convex limits, under the choice of the weights that a program placed."""
+    choice = Choice(_with_spare_slots(problem, placed.has), _sides(problem, placed), placed.anchors)
+    return problem.with_limits(
+        [replace(limit, forms=tuple(_kept(limit.forms, choice))) for limit in problem.limits]
+    )  # fmt: skip
+
+
+def convex_part(problem: Problem) -> Problem:
+    """The problem without what is not convex: its nearest weights are at least as near as those of any choice."""
+    parts = [
+        replace(limit, forms=tuple(form for form in limit.forms if is_convex(form))) for limit in problem.limits
+    ]  # fmt: skip
+    return problem.with_limits(parts)
+
+
+def _with_spare_slots(problem: Problem, chosen: Truths) -> Truths:
+    """The chosen names and, as far as counts have room, the largest wanted ones: a slot that is free costs nothing.
+
+    Where there are floors, a slot does cost: whoever has it must be large enough.
+    """
+    forms = [form for limit in problem.limits for form in limit.forms]
+    counts = [form for form in forms if isinstance(form, Count)]
+    has = chosen.copy()
+    if any(isinstance(form, Floor) for form in forms):
+        return has
+    for at in np.argsort(-np.abs(problem.names.wanted), kind="stable"):
+        has[at] = has[at] or all(not form.members[at] or (has & form.members).sum() < form.most for form in counts)
+    return has
+
+
+def _sides(problem: Problem, placed: Placed) -> Floats:
+    """The side of each name: where it was placed, else where it is wanted, else where it is."""
+    sides = placed.sides
+    for weights in (problem.names.current, problem.names.wanted, placed.weights):
+        sides = np.where(np.abs(weights) > TOLERANCE, np.sign(weights), sides)
+    return sides
+
+
+def _kept(forms: Sequence[Form], choice: Choice) -> Iterator[Form]:
+    """Convex forms in place of the ones that are not."""
+    for form in forms:
+        match form:
+            case Count():
+                yield _range(form.members & ~choice.has, np.zeros(len(choice.has)), choice)
+            case Floor():
+                yield _range(form.least > 0, np.where(choice.has, form.least, 0.0), choice)
+            case Representation():
+                yield _range(choice.anchors, np.full(len(choice.has), form.size), choice)
+            case Total() if not is_convex(form):
+                asked = form.absolute < 0
+                yield Each(
+                    np.where(asked & (choice.sides > 0), 0.0, -np.inf),
+                    np.where(asked & (choice.sides < 0), 0.0, np.inf),
+                )
+                yield replace(
+                    form,
+                    linear=form.linear + np.where(asked, form.absolute * choice.sides, 0.0),
+                    absolute=np.where(asked, 0.0, form.absolute),
+                )
+            case _:
+                yield form
+
+
+def _range(members: Truths, size: Floats, choice: Choice) -> Each:
+    """Members at least of a size on their side; those of size 0 at 0."""
+    none = members & (size == 0.0)
+    lower = np.where(members & (choice.sides > 0), size, -np.inf)
+    upper = np.where(members & (choice.sides < 0), -size, np.inf)
+    return Each(np.where(none, 0.0, lower), np.where(none, 0.0, upper))
