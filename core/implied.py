@@ -13,6 +13,7 @@ from core.constraints import (
     MaxPositionConstraint,
     MaxPositionsConstraint,
     MinBucketsConstraint,
+    MinGrossExposureConstraint,
     WeightConstraint,
 )
 from core.limits import RebalancingLimits
@@ -33,6 +34,7 @@ def implied_constraints(limits: RebalancingLimits) -> tuple[WeightConstraint, ..
         *([_bucket_positions(limits)] if positions else []),
         *([_min_buckets(limits)] if limits.required_buckets else []),
         MaxGrossExposureConstraint(limits.max_gross_exposure),
+        *([MinGrossExposureConstraint(limits.target_total_allocation)] if limits.total_is_hard else []),
         MaxPositionConstraint(limits.max_single_position_pct),
         *([MaxBucketWeightConstraint(limits.max_allocation_per_bucket)] if allocation else []),
     )
@@ -55,6 +57,7 @@ TIGHTER: dict[str, dict[str, Callable[..., Any]]] = {
     "max_positions": {"max_positions": min},
     "min_buckets_represented": {"min_buckets": max, "min_weight": max},
     "max_gross_exposure": {"max_exposure": min},
+    "min_gross_exposure": {"min_exposure": max},
     "max_position": {"max_weight": min},
     "max_bucket_weight": {"max_weight": min},
 }

@@ -25,6 +25,7 @@ from core.constraints import (
     MaxPositionsConstraint,
     MinBucketsConstraint,
     MinBucketWeightConstraint,
+    MinGrossExposureConstraint,
     MinPositionWeightConstraint,
     NameLimitsConstraint,
     NetExposureConstraint,
@@ -98,6 +99,7 @@ Constraint = (
     LongOnlyConstraint
     | MarketNeutralConstraint
     | MaxGrossExposureConstraint
+    | MinGrossExposureConstraint
     | MaxPositionConstraint
     | MaxBucketWeightConstraint
     | MinBucketWeightConstraint

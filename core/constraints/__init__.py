@@ -13,6 +13,7 @@ from core.constraints.exposure import (
     LongOnlyConstraint,
     MarketNeutralConstraint,
     MaxGrossExposureConstraint,
+    MinGrossExposureConstraint,
     NetExposureConstraint,
 )
 from core.constraints.names import FrozenNamesConstraint, NameLimit, NameLimitsConstraint
@@ -32,6 +33,7 @@ __all__ = [
     "MaxPositionsConstraint",
     "MinBucketWeightConstraint",
     "MinBucketsConstraint",
+    "MinGrossExposureConstraint",
     "MinPositionWeightConstraint",
     "NameLimit",
     "NameLimitsConstraint",

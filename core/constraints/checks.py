@@ -67,13 +67,12 @@ def _is_moderate(column: pl.Series) -> bool:
     return all(np.dot(part, part) <= LARGEST for part in (chunk.to_numpy() for chunk in column.get_chunks()))
 
 
-def require_distinct(weights: pl.DataFrame, by: Sequence[str]) -> None:
-    """No symbol stands twice in a group: limits of a name would hold for its parts alone."""
+def repeated(weights: pl.DataFrame, by: Sequence[str]) -> InvalidWeightsError:
+    """What to raise where a symbol stands twice in a group: limits of a name would hold for its parts alone."""
     twice = anonymous(weights, (*by, "symbol")).is_duplicated()
-    if twice.any():
-        raise InvalidWeightsError(
-            f"The same symbol stands more than once in a group: {_rows(weights, by, twice)}. Merge or remove them."
-        )
+    return InvalidWeightsError(
+        f"The same symbol stands more than once in a group: {_rows(weights, by, twice)}. Merge or remove them."
+    )
 
 
 def anonymous(weights: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

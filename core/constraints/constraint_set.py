@@ -146,7 +146,8 @@ class ConstraintSet:
 
 def _groups(panel: Panel, breaches: Sequence[pl.DataFrame]) -> list[int]:
     """The groups that any of the breaches concerns."""
-    return panel.rows[GROUP].gather(pl.concat([empty_table(BREACH_COLUMNS), *breaches])[ROW]).unique().sort().to_list()
+    rows = pl.concat([empty_table(BREACH_COLUMNS)[ROW], *(each[ROW] for each in breaches)])
+    return panel.rows[GROUP].gather(rows).unique().sort().to_list()
 
 
 def _without(panel: Panel, weight: pl.Series, failed: pl.DataFrame) -> pl.Series:
@@ -177,7 +178,7 @@ def _worsened(breaches: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
 def _beyond(panel: Panel, breaches: pl.DataFrame, room: pl.DataFrame) -> pl.DataFrame:
     """The breaches by more than the room that was given to the limit of their group: in its scope, or in all of it."""
-    placed = breaches.with_columns(panel.rows[GROUP].gather(breaches[ROW]))
+    placed, room = (table.with_columns(panel.rows[GROUP].gather(table[ROW])) for table in (breaches, room))
     scoped = room.group_by(GROUP, "scope").agg(own=pl.col("room").max())
     whole = room.filter(pl.col("scope") == "").group_by(GROUP).agg(shared=pl.col("room").max())
     joined = placed.join(scoped, on=[GROUP, "scope"], how="left").join(whole, on=GROUP, how="left")

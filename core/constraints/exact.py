@@ -54,19 +54,23 @@ def solve(problem: Problem) -> Exact | Conflict:
     return _solved(in_force, room)
 
 
-def _solved(problem: Problem, room: Floats) -> Exact | Conflict:
+def _solved(problem: Problem, room: Floats) -> Exact:
     """The nearest weights of a problem that has some."""
     convex = convex_part(problem)
     aim, changes = _weights(convex)
     if all(limit.excess(aim) <= TOLERANCE for limit in problem.limits):
         return Exact(aim, changes, problem.limits, room, _distance(problem, aim), 0.0)
-    program = ElasticProgram(problem, aim)
-    placed = program.nearest_in_total(program.least_violation())
-    if placed is None:
-        return conflict_of(problem)
-    weights, changes = _weights(settled(problem, placed))
+    nearest_without = _distance(problem, aim)
+    found = (_under_choice(problem, start) for start in (aim, problem.names.wanted))
+    weights, changes = min(found, key=lambda answer: _distance(problem, answer[0]))
     distance = _distance(problem, weights)
-    return Exact(weights, changes, problem.limits, room, distance, max(distance - _distance(problem, aim), 0.0))
+    return Exact(weights, changes, problem.limits, room, distance, max(distance - nearest_without, 0.0))
+
+
+def _under_choice(problem: Problem, start: Floats) -> tuple[Floats, dict[int, Floats]]:
+    """The nearest weights under the choice of names and sides that is reached from `start` with the least change."""
+    program = ElasticProgram(problem, start)
+    return _weights(settled(problem, program.nearest_in_total(program.least_violation())))
 
 
 def _weights(problem: Problem) -> tuple[Floats, dict[int, Floats]]:

@@ -33,7 +33,7 @@ RELAXATION_COLUMNS = pl.Schema(
     {"constraint": pl.String, "scope": pl.String, "limit": pl.Float64, "used": pl.Float64, "reason": pl.String}
 )
 SOLVED_COLUMNS = pl.Schema({"distance": pl.Float64, "gap": pl.Float64})
-ROOM_COLUMNS = pl.Schema({GROUP: pl.UInt32, "source": pl.Int64, "scope": pl.String, "room": pl.Float64})
+ROOM_COLUMNS = pl.Schema({"source": pl.Int64, "scope": pl.String, "room": pl.Float64})
 
 
 TABLES = {
@@ -71,12 +71,12 @@ def solve_groups(
         return SolvedGroups(weight, **{name: pl.concat(tables) for name, tables in found.items()})
     rows = panel.rows.with_row_index(ROW).filter(pl.col(GROUP).is_in(list(groups)), pl.col(WEIGHT).is_not_null())
     weights = weight.to_numpy().copy()
-    for (group,), members in rows.partition_by(GROUP, as_dict=True, maintain_order=True).items():
+    for members in rows.partition_by(GROUP, maintain_order=True):
         own = members.sort(SYMBOL)
         problem = problem_of(own, constraints)
         answer = _answer(problem)
         weights[own[ROW]] = answer.weights if isinstance(answer, Exact) else np.nan
-        told = _solution(own, problem, answer, group) if isinstance(answer, Exact) else _no_solution(answer)
+        told = _solution(own, problem, answer) if isinstance(answer, Exact) else _no_solution(answer)
         for name, table in told.items():
             located = table if ROW in table.columns else table.with_columns(pl.lit(own[ROW][0], pl.UInt32).alias(ROW))
             found[name].append(located.select(ROW, *TABLES[name]).cast(TABLES[name]))
@@ -107,7 +107,7 @@ def _no_solution(answer: Conflict | UnsolvedError) -> dict[str, pl.DataFrame]:
     }
 
 
-def _solution(own: pl.DataFrame, problem: Problem, exact: Exact, group: object) -> dict[str, pl.DataFrame]:
+def _solution(own: pl.DataFrame, problem: Problem, exact: Exact) -> dict[str, pl.DataFrame]:
     gave = [(limit, room) for limit, room in zip(problem.limits, exact.room.tolist(), strict=True) if room > 0]
     around = conflict_around(problem) if gave else ()
     relaxations = [
@@ -119,7 +119,7 @@ def _solution(own: pl.DataFrame, problem: Problem, exact: Exact, group: object) 
         "solved": pl.DataFrame({"distance": [exact.distance], "gap": [exact.gap]}),
         "relaxations": pl.DataFrame(relaxations, schema=RELAXATION_COLUMNS, orient="row"),
         "room": pl.DataFrame(
-            [(group, limit.source, limit.scope, room) for limit, room in gave], schema=ROOM_COLUMNS, orient="row"
+            [(limit.source, limit.scope, room) for limit, room in gave], schema=ROOM_COLUMNS, orient="row"
         ),
     }
 

@@ -68,6 +68,55 @@ class MaxGrossExposureConstraint(WeightConstraint):
 
 
 @dataclass(frozen=True)
+class MinGrossExposureConstraint(WeightConstraint):
+    """Σ|w| ≥ min_exposure. Below it, every weight is scaled by min_exposure / Σ|w|, as far as there is any.
+
+    Where F is the gross of frozen names and M that of the others, the factor of the others is
+    max(1, (min_exposure − F) / M).
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    min_exposure: float  # fraction of net asset value, > 0
+    kind: Literal["min_gross_exposure"] = field(default="min_gross_exposure", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive("min_exposure", self.min_exposure)
+
+    @property
+    def statement(self) -> str:
+        """The limit in words."""
+        return f"gross exposure at least {self.min_exposure:.4g} times net asset value"
+
+    @property
+    def limit(self) -> pl.Expr:
+        """That of the row's group."""
+        return self._limit if self.mode != "no_worse" else self._limit.over(GROUP)
+
+    @property
+    def _limit(self) -> pl.Expr:
+        """Per group, as an aggregate."""
+        return self.in_force_below(pl.lit(float(self.min_exposure)), _current.abs().sum())
+
+    def limits(self, names: Names) -> list[Limit]:
+        """One for the group."""
+        form = Total.of(-self.min_exposure, absolute=-names.ones)
+        return [Limit(self.kind, "", "gross exposure", self.min_exposure, (form,), -1, "at least ")]
+
+    def adjusted(self, rows: pl.LazyFrame, fixed: pl.Expr) -> pl.LazyFrame:
+        """Scale what may move up to what the frozen names lack."""
+        movable = _weight.abs().sum()
+        factor = pl.when(movable > TOLERANCE).then((self._limit - fixed.abs().sum()) / movable).otherwise(1.0)
+        return rows.with_columns(_weight * factor.clip(lower_bound=1.0).over(GROUP))
+
+    def levels(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """One row per group: its gross."""
+        gross = group_level(rows, _weight.abs().sum(), limit=self._limit)
+        return gross.with_columns(excess=pl.col("limit") - pl.col("level"))
+
+
+@dataclass(frozen=True)
 class MarketNeutralConstraint(WeightConstraint):
     """Σw = 0. Each weight minus the group's mean over all its names: w − Σw / n.
 

@@ -251,17 +251,17 @@ class Limit:
 
     def in_force_at(self, name: int) -> float | None:
         """The value in force for one name: where today's weights widen the limit, what they widen it to."""
-        if self.today is None or self.value is None or self.counted:
+        if self.today is None or self.value is None:
             return self.value
-        for form in self.forms:
-            match form:
-                case Each():
-                    return float(form.upper[name] if self.direction > 0 else form.lower[name])
-                case Total():
-                    return float(self.direction * form.bound)
-                case Floor():
-                    return float(form.least[name])
-        return self.value
+        match self.forms[0]:
+            case Each() as form:
+                return float(form.upper[name] if self.direction > 0 else form.lower[name])
+            case Total() as form:
+                return float(self.direction * form.bound)
+            case Floor() as form:
+                return float(form.least[name])
+            case _:
+                return self.value
 
     def excess(self, weights: Floats) -> float:
         """By how much weights exceed the limit; not positive where they meet it."""

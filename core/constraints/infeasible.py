@@ -150,10 +150,8 @@ def _collected(program: ElasticProgram, everything: frozenset[int], without: fro
         placed = _least_room(program, costs_left, everything - firm)
         if placed is None:
             return firm
-        gave = {number for number in everything - firm - without if placed.room[number] > EXACT}
-        if not gave:
-            return everything - without
-        firm |= gave
+        free = everything - firm - without
+        firm |= frozenset(number for number in free if placed.room[number] > EXACT) or free
 
 
 # ways out
@@ -189,9 +187,7 @@ def _jointly(problem: Problem, program: ElasticProgram) -> dict[int, float]:
     """The values of the least joint change, by the number of the limit; nan for a limit that has to go."""
     limits = problem.limits
     costs = np.array([FIRM if limit.value is None else 1.0 / limit.unit for limit in limits])
-    placed = _least_room(program, costs, frozenset(range(len(limits))))
-    if placed is None:
-        return {}
+    placed = program.least_room(costs, np.full(len(limits), INFINITE), violation=0.0)
     given = [number for number in range(len(limits)) if placed.room[number] > EXACT]
     values = {
         number: _widened(limits[number]) + limits[number].direction * float(placed.room[number])

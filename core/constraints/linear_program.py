@@ -110,19 +110,20 @@ class ElasticProgram:
         placed = self._minimised({int(self._violation[0]): 1.0}, violation=INFINITE)
         return np.inf if placed is None else max(placed.violation, 0.0)
 
-    def least_room(self, cost: Floats, most: Floats, violation: float = 0.0) -> Placed | None:
-        """The weights that need the least Σ cost·room, with no room above `most`; None: there are none.
+    def least_room(self, cost: Floats, most: Floats, violation: float) -> Placed:
+        """The weights that need the least Σ cost·room, with no room above `most`.
 
-        `violation`: how far every limit may be exceeded beside its room.
+        `violation`: how far every limit may be exceeded beside its room, at least the least violation under `most`.
         """
         self._allow(most)
         units = np.where(self._counted, 1.0, 1.0 / self.scale)
-        return self._minimised(dict(zip(self._room.tolist(), (cost * units).tolist(), strict=True)), violation)
+        costs = dict(zip(self._room.tolist(), (cost * units).tolist(), strict=True))
+        return _found(self._minimised(costs, violation))
 
-    def nearest_in_total(self, violation: float = 0.0) -> Placed | None:
-        """The weights with the least Σ|w − aim| that meet all limits; None: there are none."""
+    def nearest_in_total(self, violation: float) -> Placed:
+        """The weights with the least Σ|w − aim| that exceed no limit by more than the least violation."""
         self._allow(np.zeros(len(self._room)))
-        return self._minimised(dict.fromkeys(self._far.tolist(), 1.0), violation)
+        return _found(self._minimised(dict.fromkeys(self._far.tolist(), 1.0), violation))
 
     @property
     def _counted(self) -> Truths:
@@ -260,10 +261,7 @@ class ElasticProgram:
         if status in _NO_ANSWER:
             return None
         if status not in _ANSWERS or not self._solver.getInfo().primal_solution_status:
-            raise UnsolvedError(
-                f"the solver gave up on the limits of these names ({status.name}): their numbers may differ too much "
-                "in size. Loosen or remove a limit that is far larger or smaller than the others."
-            )
+            raise _gave_up(status.name)
         return self._placed(np.array(self._solver.getSolution().col_value))
 
     def _placed(self, columns: Floats) -> Placed:
@@ -275,6 +273,19 @@ class ElasticProgram:
         if self._anchor is not None:
             anchors = columns[self._anchor] > 0.5
         return Placed(weights, room, float(columns[self._violation[0]]) / self.scale, has, sides, anchors)
+
+
+def _found(placed: Placed | None) -> Placed:
+    if placed is None:
+        raise _gave_up("contradictory answers")
+    return placed
+
+
+def _gave_up(why: str) -> UnsolvedError:
+    return UnsolvedError(
+        f"The solver gave up on the limits of these names ({why}): their numbers may differ too much in size. Loosen or "
+        "remove a limit that is far larger or smaller than the others."
+    )
 
 
 _OPTIONS = {

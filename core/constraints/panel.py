@@ -17,8 +17,8 @@ import polars as pl
 from core.constraints.checks import (
     anonymous,
     is_text,
+    repeated,
     require_columns,
-    require_distinct,
     require_finite,
     require_no_nulls,
 )
@@ -77,7 +77,7 @@ class Panel:
     def require_distinct(self) -> None:
         """No symbol stands twice in a group; raises `InvalidWeightsError` that names the rows."""
         if self._by_pieces(lambda piece, _: _repeated(piece)).height:
-            require_distinct(self.weights, self.by)
+            raise repeated(self.weights, self.by)
 
     def restored(self, weight: pl.Series) -> pl.DataFrame:
         """The user's frame with other weights, in its own order."""

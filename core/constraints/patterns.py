@@ -2,10 +2,11 @@
 
 Such limits are no convex set, and the weights nearest to the wanted ones under them would take a search of all
 choices. The rule here is one that can be told. First the nearest weights without such limits (`convex_part`): if they
-meet them all the same, they are the answer. If not, **the choice is that of the weights that are reached from there
-with the least total change**, Σ|w − nearest|, among all that meet every limit (`ElasticProgram.nearest_in_total`, a
-mixed-integer linear program, finds one whenever there is one). `settled` turns each limit into ranges and totals that
-hold for that choice alone; the nearest weights are then those of a convex problem.
+meet them all the same, they are the answer. If not, two choices are tried: **those of the weights that are reached
+with the least total change**, Σ|w − start|, among all that meet every limit, once from the nearest weights without
+such limits, once from the wanted ones (`ElasticProgram.nearest_in_total`, a mixed-integer linear program, finds one
+whenever there is one). `settled` turns each limit into ranges and totals that hold for a choice alone; the nearest
+weights are then those of a convex problem, and of the two the nearer are taken.
 """
 
 from collections.abc import Iterator, Sequence

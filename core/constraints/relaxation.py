@@ -28,8 +28,6 @@ def granted(program: ElasticProgram) -> Floats | None:
     for priority in sorted(set(priorities[most > 0].tolist()), reverse=True):
         settled = (priorities == priority) & (most > 0)
         placed = program.least_room(_costs(limits, settled), most, violation)
-        if placed is None:
-            return None
         most[settled] = np.where(placed.room[settled] > EXACT, placed.room[settled], 0.0)
     return most
 

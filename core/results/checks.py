@@ -98,6 +98,10 @@ def _max_gross_exposure(rows: pl.DataFrame, _: pl.DataFrame, constraint: Any) ->
     return _at_most(per(rows, RUN_KEYS, _gross), constraint.max_exposure)
 
 
+def _min_gross_exposure(rows: pl.DataFrame, runs: pl.DataFrame, constraint: Any) -> pl.DataFrame:
+    return _at_least(of_all(runs, per(rows, RUN_KEYS, _gross)), constraint.min_exposure)
+
+
 def _market_neutral(rows: pl.DataFrame, _: pl.DataFrame, __: Any) -> pl.DataFrame:
     return _exactly(per(rows, RUN_KEYS, pl.Expr.sum), 0.0)
 
@@ -201,6 +205,7 @@ CHECKS: dict[str, Check] = {
     "max_positions": _max_positions,
     "min_bucket_weight": _min_bucket_weight,
     "min_buckets_represented": _min_buckets,
+    "min_gross_exposure": _min_gross_exposure,
     "min_position_weight": _min_position_weight,
     "name_limits": _name_limits,
     "net_exposure": _net_exposure,

@@ -17,6 +17,7 @@ from core.constraints import (
     MaxPositionsConstraint,
     MinBucketsConstraint,
     MinBucketWeightConstraint,
+    MinGrossExposureConstraint,
     MinPositionWeightConstraint,
     NameLimit,
     NameLimitsConstraint,
@@ -56,6 +57,7 @@ always_met = st.one_of(
 
 hard = st.one_of(
     always_met,
+    st.builds(MinGrossExposureConstraint, limits),
     st.builds(MinBucketWeightConstraint, min_buckets),
     st.builds(NameLimitsConstraint, name_limits),
     st.builds(FrozenNamesConstraint, st.sets(symbols, min_size=1).map(lambda listed: tuple(sorted(listed)))),

@@ -6,6 +6,7 @@ from core.constraints import (
     LongOnlyConstraint,
     MarketNeutralConstraint,
     MaxGrossExposureConstraint,
+    MinGrossExposureConstraint,
     NetExposureConstraint,
 )
 from core.errors import ConfigurationError
@@ -49,6 +50,27 @@ def test_gross_never_exceeds_what_the_limit_and_the_frozen_names_allow(weights: 
     scaled = MaxGrossExposureConstraint(limit).apply(weights)
     levels = scaled.group_by("end_time").agg(level=gross(), allowed=pl.max_horizontal(pl.lit(limit), kept))
     assert levels.filter(pl.col("level") > pl.col("allowed") + 1e-9).is_empty()
+
+
+def test_gross_below_the_least_is_scaled_up_and_frozen_names_count() -> None:
+    least = MinGrossExposureConstraint(0.9)
+    assert listed(least.apply(weights_of([0.3, 0.2, -0.1]))) == pytest.approx([0.45, 0.3, -0.15])
+    frozen = weights_of([0.3, 0.2, -0.1], frozen=[True, False, False])
+    assert listed(least.apply(frozen)) == pytest.approx([0.3, 0.4, -0.2])
+
+
+def test_gross_above_the_least_stays_and_where_there_is_nothing_to_scale_it_is_a_breach() -> None:
+    least = MinGrossExposureConstraint(0.5)
+    assert listed(least.apply(weights_of([0.4, -0.3]))) == [0.4, -0.3]
+    (breach,) = least.breaches(least.apply(weights_of([0.0, 0.0]))).rows(named=True)
+    assert (breach["limit"], breach["level"], breach["excess"]) == (0.5, 0.0, 0.5)
+
+
+def test_a_gross_below_the_least_today_may_stay_where_it_must_be_no_worse() -> None:
+    weights = weights_of([0.2, 0.1], current_weight=[0.2, 0.1])
+    least = MinGrossExposureConstraint(0.9, mode="no_worse")
+    assert least.breaches(weights).is_empty()
+    assert listed(least.apply(weights)) == pytest.approx([0.2, 0.1])
 
 
 def test_market_neutral_makes_zero_sum() -> None:

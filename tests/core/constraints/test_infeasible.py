@@ -13,6 +13,7 @@ from core.constraints import (
     FrozenNamesConstraint,
     MarketNeutralConstraint,
     MaxBucketWeightConstraint,
+    MaxGrossExposureConstraint,
     MaxPositionConstraint,
     MaxPositionsConstraint,
     MinBucketsConstraint,
@@ -300,10 +301,17 @@ def test_no_text_has_a_number_that_is_none() -> None:
 def test_a_number_of_buckets_is_lowered_by_whole_buckets() -> None:
     case = Case(
         np.array([0.3, 0.3]),
-        (MinBucketsConstraint(2, 0.2), NameLimitsConstraint({"N001": NameLimit(None, 0.1)})),
+        (MinBucketsConstraint(2, 0.2), NameLimitsConstraint({"N001": NameLimit(0.0, 0.1)})),
         None,
         ["x", "y"],
     )
     ways = dict(numbered(conflict(case)))
     assert ways["min_buckets_represented", ""].alone == 1
     assert ways["name_limits", "N001 maximum"].alone == pytest.approx(0.2)
+
+
+def test_where_another_limit_keeps_the_total_down_no_number_of_names_is_offered() -> None:
+    limits = (MaxPositionConstraint(0.05), NetExposureConstraint(0.9), MaxGrossExposureConstraint(0.5))
+    conflict = conflict_of(problem_of_case(Case(np.full(2, 0.05), limits)))
+    assert len(conflict.sets) == 2
+    assert conflict.names_needed is None
