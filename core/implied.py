@@ -67,8 +67,9 @@ TIGHTER: dict[str, dict[str, Callable[..., Any]]] = {
 def joined(constraints: Sequence[WeightConstraint], limits: RebalancingLimits) -> tuple[WeightConstraint, ...]:
     """The listed constraints with the implied ones: what caps names and buckets last, the others first.
 
-    Where the list has an implied kind itself, its first constraint of that kind stays in its place and in its own mode,
-    at the tighter of the two limits; a map of buckets limits only those it names, and is another thing.
+    Where the list has an implied kind itself, in the same mode, its first constraint of that kind stays in its place, at
+    the tighter of the two limits. In another mode both hold: what may give way never softens a limit that may not. A map
+    of buckets limits only those it names, and is another thing too.
     """
     chain, added = list(constraints), list[WeightConstraint]()
     for implied in implied_constraints(limits):
@@ -82,10 +83,10 @@ def joined(constraints: Sequence[WeightConstraint], limits: RebalancingLimits) -
 
 
 def _limit_the_same(listed: WeightConstraint, implied: WeightConstraint) -> bool:
-    """Whether two constraints limit one thing: the same kind, of all that it can limit, counted alike."""
+    """Whether two constraints limit one thing in one way: of the same kind and mode, of all that it can limit."""
     of_all = not isinstance(getattr(listed, "max_weight", None), Mapping)
     alike = getattr(listed, "per_bucket", None) == getattr(implied, "per_bucket", None)
-    return listed.kind == implied.kind and of_all and alike
+    return listed.kind == implied.kind and listed.mode == implied.mode and of_all and alike
 
 
 def _tightened(listed: WeightConstraint, implied: WeightConstraint) -> WeightConstraint:

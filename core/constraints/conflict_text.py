@@ -12,47 +12,51 @@ def conflict_text(conflict: Conflict) -> str:
     For example: `Max position 5 % × 12 names = 60 %, but net exposure at least 95 %: raise max position to 7.92 %, or
     hold 19 names, or lower net exposure to 60 %. Least change in all: net exposure to 60 %.`
     """
-    told = [set_text(limits, conflict.names) for limits in conflict.sets]
+    told = [set_text(limits, conflict.reaches) for limits in conflict.sets]
     options = [*(_changed(way) for way in conflict.ways_out if way.alone is not None)]
     if conflict.names_needed is not None:
         options.insert(min(1, len(options)), f"hold {conflict.names_needed} names")
     if len(told) == 1 and options:
         sentences = [f"{told[0]}: {', or '.join(options)}."]
     else:
-        sentences = [f"{text}." for text in told]
+        sentences = [
+            f"Conflict {number}: {text}." if len(told) > 1 else f"{text}." for number, text in enumerate(told, 1)
+        ]
         sentences += [f"One change that suffices: {', or '.join(options)}."] if options else []
     sentences += [] if conflict.complete else ["There are more such conflicts."]
     return " ".join([*sentences, *_of_no_use(conflict), *_joint(conflict)])
 
 
-def set_text(limits: Sequence[Limit], names: int) -> str:
-    """The limits of one conflict among so many names: what keeps weights down, but what keeps them up."""
+def set_text(limits: Sequence[Limit], reaches: Sequence[float]) -> str:
+    """The limits of one conflict: what keeps weights down, but what keeps them up. `reaches`: see `Problem`."""
     ordered = sorted(limits, key=lambda limit: (limit.direction < 0, limit.value is not None))
-    counted = [int(limit.value or 0) for limit in limits if limit.kind == "max_positions" and not limit.scope]
-    added_up = min([names, *counted]) if any(map(asks_of_many, limits)) else 0
-    told = [_told(limit, added_up) for limit in ordered]
+    told = [_told(limit, reaches if any(map(asks_of_many, limits)) else ()) for limit in ordered]
     if len(told) == 1:
-        return _capital(f"{told[0]} cannot be met with {names} names")
+        return _capital(f"{told[0]} cannot be met with {_names(len(reaches))}")
     return _capital(f"{', '.join(told[:-1])}, but {told[-1]}")
 
 
-def _told(limit: Limit, names: int) -> str:
+def _told(limit: Limit, reaches: Sequence[float]) -> str:
     if limit.value is None:
         return limit.noun
-    at_most = f"{limit.noun} {limit.bound}{_number(limit, limit.value)}"
-    if limit.kind == "max_position" and names:
-        return f"{at_most} × {names} names = {_percent(limit.value * names)}"
-    return at_most
+    said = f"{limit.noun} {limit.bound}{_number(limit, limit.value)}"
+    if limit.kind != "max_position" or limit.mode == "no_worse" or not reaches:
+        return said
+    smaller = sum(reach < limit.value for reach in reaches)
+    closing = f", {smaller} of them to be closed" if smaller else ""
+    total = round(sum(min(reach, limit.value) for reach in reaches), 6)
+    return f"{said} × {_names(len(reaches))}{closing} = {_percent(total)}"
 
 
 def _changed(way: WayOut) -> str:
     limit, verb = way.limit, "raise" if way.limit.direction > 0 else "lower"
-    sign = "±" if limit.bound.endswith("±") else ""
-    return f"{'widen' if sign else verb} {limit.noun} to {sign}{_number(limit, way.alone or 0.0)}"
+    if limit.kind == "market_neutral":
+        return f"allow a net exposure of ±{_number(limit, way.alone or 0.0)} in place of market_neutral"
+    return f"{verb} {limit.noun} to {_number(limit, way.alone or 0.0)}"
 
 
 def _of_no_use(conflict: Conflict) -> list[str]:
-    useless = [f"{way.limit.noun} ({_told(way.limit, 0)})" for way in conflict.ways_out if way.alone is None]
+    useless = [way.limit.noun for way in conflict.ways_out if way.alone is None]
     return [f"No change of one of these alone suffices: {', '.join(useless)}."] if useless else []
 
 
@@ -76,6 +80,10 @@ def _number(limit: Limit, value: float) -> str:
 def _percent(fraction: float) -> str:
     """`7.92 %`, `60 %`: at most ten places, none that are zero."""
     return f"{round(100 * fraction, 10) + 0.0:.10f}".rstrip("0").rstrip(".") + " %"
+
+
+def _names(count: int) -> str:
+    return "1 name" if count == 1 else f"{count} names"
 
 
 def _capital(text: str) -> str:

@@ -15,12 +15,13 @@ from core.constraints.infeasible import Conflict, conflict_of
 from core.constraints.least_squares import least_squares_of
 from core.constraints.linear_program import ElasticProgram
 from core.constraints.nearest import nearest
-from core.constraints.patterns import convex_part, settled
-from core.constraints.problem import Problem
+from core.constraints.patterns import largest, placed_choice, settled
+from core.constraints.problem import Problem, convex_part
 from core.constraints.relaxation import granted
 from core.limits import TOLERANCE
 
 LEEWAY = 3e-10  # limits are met to 1e-9; so much of that may help to find weights where they can only just be met
+FEW = 30  # up to so many names, a choice is searched for even where a simple one will do
 
 
 @dataclass(frozen=True)
@@ -41,36 +42,50 @@ class Exact:
 
 def solve(problem: Problem) -> Exact | Conflict:
     """The nearest weights that meet all limits to 1e-9, or what conflicts."""
-    program = ElasticProgram(problem)
-    room = np.zeros(len(problem.limits))
-    if program.least_violation() > TOLERANCE:
-        given = granted(program)
-        if given is None:
-            return conflict_of(problem)
-        room = given
-    in_force = problem.with_limits(
-        [limit.relaxed(gives) if gives else limit for limit, gives in zip(problem.limits, room, strict=True)]
-    )
-    return _solved(in_force, room)
+    room, in_force = np.zeros(len(problem.limits)), problem
+    choices = _choices(problem)
+    if not choices and (given := granted(problem)) is not None:
+        room, in_force = given, problem.with_limits(_relaxed(problem, given))
+        choices = _choices(in_force)
+    if not choices:
+        return conflict_of(problem)
+    answers = [_weights(choice) for choice in choices]
+    weights, changes = min(answers, key=lambda answer: _distance(problem, answer[0]))
+    distance, gap = _distance(problem, weights), 0.0
+    if any(limit.discrete for limit in in_force.limits):
+        gap = max(distance - _distance(problem, _weights(convex_part(in_force))[0]), 0.0)
+    return Exact(weights, changes, in_force.limits, room, distance, gap)
 
 
-def _solved(problem: Problem, room: Floats) -> Exact:
-    """The nearest weights of a problem that has some."""
+def _relaxed(problem: Problem, room: Floats) -> list[Limit]:
+    return [limit.relaxed(gives) if gives else limit for limit, gives in zip(problem.limits, room, strict=True)]
+
+
+def _choices(problem: Problem) -> list[Problem]:
+    """The problem under one or more choices of names and sides, convex each, see `core.constraints.patterns`; empty:
+    there are no weights."""
     convex = convex_part(problem)
-    aim, changes = _weights(convex)
+    if ElasticProgram(convex).least_violation() > TOLERANCE:
+        return []
+    if not any(limit.discrete for limit in problem.limits):
+        return [problem]
+    aim = _weights(convex)[0]
     if all(limit.excess(aim) <= TOLERANCE for limit in problem.limits):
-        return Exact(aim, changes, problem.limits, room, _distance(problem, aim), 0.0)
-    nearest_without = _distance(problem, aim)
-    found = (_under_choice(problem, start) for start in (aim, problem.names.wanted))
-    weights, changes = min(found, key=lambda answer: _distance(problem, answer[0]))
-    distance = _distance(problem, weights)
-    return Exact(weights, changes, problem.limits, room, distance, max(distance - nearest_without, 0.0))
+        return [convex]
+    starts = (aim, problem.names.wanted, problem.names.current)
+    choices = [settled(problem, largest(problem, start)) for start in starts]
+    feasible = [choice for choice in choices if ElasticProgram(choice).least_violation() <= TOLERANCE]
+    if feasible and len(problem.names) > FEW:
+        return feasible
+    return [*feasible, *_searched(problem, aim)]
 
 
-def _under_choice(problem: Problem, start: Floats) -> tuple[Floats, dict[int, Floats]]:
-    """The nearest weights under the choice of names and sides that is reached from `start` with the least change."""
-    program = ElasticProgram(problem, start)
-    return _weights(settled(problem, program.nearest_in_total(program.least_violation())))
+def _searched(problem: Problem, aim: Floats) -> list[Problem]:
+    program = ElasticProgram(problem, aim)
+    violation = program.least_violation()
+    if violation > TOLERANCE:
+        return []
+    return [settled(problem, placed_choice(problem, program.nearest_in_total(violation)))]
 
 
 def _weights(problem: Problem) -> tuple[Floats, dict[int, Floats]]:

@@ -90,9 +90,12 @@ def empty_table(columns: pl.Schema) -> pl.DataFrame:
 
 def _answer(problem: Problem) -> Exact | Conflict | UnsolvedError:
     try:
-        return solve(problem)
+        answer = solve(problem)
     except UnsolvedError as error:  # of this group: the others have weights, and this one is told like a conflict
         return error
+    if isinstance(answer, Exact) and not np.isfinite(answer.weights).all():
+        return UnsolvedError("The solver returned weights that are not finite.")
+    return answer
 
 
 def _no_solution(answer: Conflict | UnsolvedError) -> dict[str, pl.DataFrame]:
@@ -111,7 +114,7 @@ def _solution(own: pl.DataFrame, problem: Problem, exact: Exact) -> dict[str, pl
     gave = [(limit, room) for limit, room in zip(problem.limits, exact.room.tolist(), strict=True) if room > 0]
     around = conflict_around(problem) if gave else ()
     relaxations = [
-        (limit.kind, limit.scope, limit.value, limit.relaxed(room).value, _why(limit, around, len(own)))
+        (limit.kind, limit.scope, limit.value, limit.relaxed(room).value, _why(limit, around, problem.reaches))
         for limit, room in gave
     ]
     return {
@@ -155,7 +158,7 @@ def _turn(limits: Sequence[Limit], number: int) -> tuple[int, int]:
     return 2 if by_name else 1 if limit.scope else 0, number
 
 
-def _why(limit: Limit, around: Sequence[Limit], names: int) -> str:
+def _why(limit: Limit, around: Sequence[Limit], reaches: Sequence[float]) -> str:
     if any(other is limit for other in around):
-        return f"not all can hold: {set_text(around, names)}"
+        return f"not all can hold: {set_text(around, reaches)}"
     return "one of several limits that cannot all hold; those of a higher priority have been kept"

@@ -23,7 +23,8 @@ from core.limits import TOLERANCE
 
 INFINITE = highspy.kHighsInf
 EXACT = 1e-10  # the least tolerance that the solver takes
-MOST_NODES = 20_000  # of branch and bound: steps, not seconds, so that no result hangs on the clock
+MOST_NODES = 1_000  # of branch and bound: steps, not seconds, so that no result hangs on the clock
+CHOICE_GAP = 0.02  # a choice of names may need so much more change, relatively, than the least
 
 Places = npt.NDArray[np.int64]
 
@@ -80,8 +81,11 @@ class _Rows:
 class ElasticProgram:
     """The elastic program of one problem; see the module. Columns are numbered blocks, one entry per name or limit."""
 
-    def __init__(self, problem: Problem, aim: Floats | None = None) -> None:
+    def __init__(self, problem: Problem, aim: Floats | None = None, most: Floats | None = None) -> None:
+        """`aim`: the weights that `nearest_in_total` starts from. `most`: the room that each limit may be asked to have
+        (none, if left out): the less, the tighter the program where names are counted."""
         self.problem = problem
+        self._most = np.zeros(len(problem.limits)) if most is None else most
         self.scale = float(max(len(problem.names), 1))
         self._lower: list[Floats] = []
         self._upper: list[Floats] = []
@@ -107,7 +111,9 @@ class ElasticProgram:
     def least_violation(self, most: Floats | None = None) -> float:
         """The least violation that all limits share beside a room of up to `most`, in weight; infinite: no answer."""
         self._allow(np.zeros(len(self._room)) if most is None else most)
-        placed = self._minimised({int(self._violation[0]): 1.0}, violation=INFINITE)
+        # Where names are counted, only whether all limits can hold is asked; how far apart they are, takes too long.
+        beyond = TOLERANCE if self._is_integer.any() else INFINITE
+        placed = self._minimised({int(self._violation[0]): 1.0}, violation=beyond)
         return np.inf if placed is None else max(placed.violation, 0.0)
 
     def least_room(self, cost: Floats, most: Floats, violation: float) -> Placed:
@@ -123,6 +129,7 @@ class ElasticProgram:
     def nearest_in_total(self, violation: float) -> Placed:
         """The weights with the least Σ|w − aim| that exceed no limit by more than the least violation."""
         self._allow(np.zeros(len(self._room)))
+        self._solver.setOptionValue("mip_rel_gap", CHOICE_GAP)
         return _found(self._minimised(dict.fromkeys(self._far.tolist(), 1.0), violation))
 
     @property
@@ -151,16 +158,31 @@ class ElasticProgram:
     def _sizes(self) -> tuple[Places, Places, Places, Places]:
         """Columns of the long part, the short part, whether there is a weight, and whether it is long."""
         if self._sized is None:
-            n, reach, one = len(self.problem.names), self.problem.reach * self.scale, np.ones(1)
-            long, short = (self._block(np.zeros(n), np.full(n, reach)) for _ in range(2))
-            has, is_long = (self._block(np.zeros(n), np.ones(n), np.ones(n, dtype=bool)) for _ in range(2))
+            n, one = len(self.problem.names), np.ones(1)
+            above, below = (bound * self.scale for bound in self._bounds())
+            whole = np.ones(n, dtype=bool)
+            long, short = self._block(np.zeros(n), above), self._block(np.zeros(n), below)
+            has = self._block(np.zeros(n), np.ones(n), whole)
+            is_long = self._block(np.where(below > 0, 0.0, 1.0), np.where((above > 0) | (below == 0), 1.0, 0.0), whole)
             zeros = np.zeros(n)
             self._rows.add(zeros, (self._weight, one), (long, -one), (short, one), lower=zeros)
-            self._rows.add(zeros, (long, one), (short, one), (has, -reach * one))
-            self._rows.add(zeros, (long, one), (is_long, -reach * one))
-            self._rows.add(np.full(n, reach), (short, one), (is_long, reach * one))
+            for size, bound in ((long, above), (short, below)):
+                self._rows.add(zeros, (size, one), (has, -bound))
+            self._rows.add(zeros, (long, one), (is_long, -above))
+            self._rows.add(below, (short, one), (is_long, below))
             self._sized = long, short, has, is_long
         return self._sized
+
+    def _bounds(self) -> tuple[Floats, Floats]:
+        """How far each name can go up and down, with all the room that limits may be asked to have."""
+        lower, upper = self.problem.lower, self.problem.upper
+        for limit, most in zip(self.problem.limits, self._most, strict=True):
+            for form in limit.forms:
+                if isinstance(form, Each):
+                    lower, upper = np.maximum(lower, form.lower - most), np.minimum(upper, form.upper + most)
+        reach = self.problem.reach
+        above, below = (np.where(bound > 0.0, bound + 2 * TOLERANCE, 0.0) for bound in (upper, -lower))
+        return np.minimum(above, reach), np.minimum(below, reach)
 
     def _anchors(self) -> Places:
         if self._anchor is None:
@@ -261,7 +283,7 @@ class ElasticProgram:
         if status in _NO_ANSWER:
             return None
         if status not in _ANSWERS or not self._solver.getInfo().primal_solution_status:
-            raise _gave_up(status.name)
+            raise _gave_up("too many choices of names" if status in _ANSWERS else status.name)
         return self._placed(np.array(self._solver.getSolution().col_value))
 
     def _placed(self, columns: Floats) -> Placed:
@@ -283,8 +305,8 @@ def _found(placed: Placed | None) -> Placed:
 
 def _gave_up(why: str) -> UnsolvedError:
     return UnsolvedError(
-        f"The solver gave up on the limits of these names ({why}): their numbers may differ too much in size. Loosen or "
-        "remove a limit that is far larger or smaller than the others."
+        f"The solver could not settle whether the limits of these names can all hold ({why}). Loosen a limit on counts "
+        "or floors, or one that is far larger or smaller than the others."
     )
 
 
@@ -294,7 +316,7 @@ _OPTIONS = {
     "primal_feasibility_tolerance": EXACT,
     "dual_feasibility_tolerance": EXACT,
     "mip_feasibility_tolerance": EXACT,
-    "mip_rel_gap": 1e-6,
+    "mip_rel_gap": 1e-3,
     "mip_abs_gap": TOLERANCE,
     "mip_max_nodes": MOST_NODES,
 }

@@ -148,7 +148,9 @@ class FrozenNamesConstraint(WeightConstraint):
     def limits(self, names: Names) -> list[Limit]:
         """One for each of the symbols that is in the group; no number can be changed."""
         return [
-            Limit(self.kind, symbol, f"{symbol} frozen at", None, (_pinned(names, symbol),))
+            Limit(
+                self.kind, symbol, f"{symbol} frozen at {_weight_today(names, symbol)}", None, (_pinned(names, symbol),)
+            )
             for symbol in self.symbols
             if names.listed([symbol]).any()
         ]
@@ -184,3 +186,7 @@ def _bounded(names: Names, symbol: str, limit: float, side: Literal[1, -1]) -> F
 def _pinned(names: Names, symbol: str) -> Each:
     here = names.listed([symbol])
     return Each(np.where(here, names.current, -np.inf), np.where(here, names.current, np.inf))
+
+
+def _weight_today(names: Names, symbol: str) -> str:
+    return f"{100 * float(names.current[names.listed([symbol])].sum()):.4g} %"

@@ -1,12 +1,15 @@
 """Counts, floors and sizes, settled: which names have a weight, on which side, and which represent their bucket.
 
 Such limits are no convex set, and the weights nearest to the wanted ones under them would take a search of all
-choices. The rule here is one that can be told. First the nearest weights without such limits (`convex_part`): if they
-meet them all the same, they are the answer. If not, two choices are tried: **those of the weights that are reached
-with the least total change**, Σ|w − start|, among all that meet every limit, once from the nearest weights without
-such limits, once from the wanted ones (`ElasticProgram.nearest_in_total`, a mixed-integer linear program, finds one
-whenever there is one). `settled` turns each limit into ranges and totals that hold for a choice alone; the nearest
-weights are then those of a convex problem, and of the two the nearer are taken.
+choices. The rule here is one that can be told. First the nearest weights without such limits
+(`core.constraints.problem.convex_part`): if they meet them all the same, they are the answer. If not, **the largest
+names are kept** (`largest`): as many as the counts allow, those of at least half their floor, one in each of the
+buckets that are represented best; by the sizes of the nearest weights without such limits, of the wanted ones, and of
+today's. Where none of these choices leaves weights that meet all limits, or the names are few, the choice is also that
+of the weights that are reached from the first **with the least total change**, Σ|w − start|:
+`ElasticProgram.nearest_in_total`, a mixed-integer linear program, finds one whenever there is one. `settled` turns
+each limit into ranges and totals that hold for a choice alone; the nearest weights under it are then those of a convex
+problem, and the nearest of all choices are taken.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,20 +32,46 @@ class Choice:
     anchors: Truths
 
 
-def settled(problem: Problem, placed: Placed) -> Problem:
-    """The problem with convex limits, under the choice of the weights that a program placed."""
-    choice = Choice(_with_spare_slots(problem, placed.has), _sides(problem, placed), placed.anchors)
-    return problem.with_limits(
-        [replace(limit, forms=tuple(_kept(limit.forms, choice))) for limit in problem.limits]
-    )  # fmt: skip
+def settled(problem: Problem, choice: Choice) -> Problem:
+    """The problem with convex limits, under a choice."""
+    return problem.with_limits([replace(limit, forms=tuple(_kept(limit.forms, choice))) for limit in problem.limits])
 
 
-def convex_part(problem: Problem) -> Problem:
-    """The problem without what is not convex: its nearest weights are at least as near as those of any choice."""
-    parts = [
-        replace(limit, forms=tuple(form for form in limit.forms if is_convex(form))) for limit in problem.limits
-    ]  # fmt: skip
-    return problem.with_limits(parts)
+def placed_choice(problem: Problem, placed: Placed) -> Choice:
+    """The choice of the weights that a program placed."""
+    sides = _sides(problem, placed.weights, placed.sides)
+    return Choice(_with_spare_slots(problem, placed.has), sides, placed.anchors)
+
+
+def largest(problem: Problem, weights: Floats) -> Choice:
+    """The choice of the largest names by given weights; frozen names stand before all others."""
+    forms = [form for limit in problem.limits for form in limit.forms]
+    floors = [form.least for form in forms if isinstance(form, Floor)]
+    size = np.where(problem.frozen, np.inf, np.abs(weights))
+    eligible = (size > TOLERANCE) & (size >= 0.5 * np.max([np.zeros(len(size)), *floors], axis=0))
+    counts = [form for form in forms if isinstance(form, Count)]
+    has = np.zeros(len(size), dtype=bool)
+    for at in np.argsort(-size, kind="stable"):
+        has[at] = eligible[at] and all(
+            not form.members[at] or (has & form.members).sum() < form.most for form in counts
+        )
+    sides = _sides(problem, weights, np.ones(len(size)))
+    anchors = np.zeros(len(size), dtype=bool)
+    for form in forms:
+        if isinstance(form, Representation):
+            anchors |= _anchors(form, np.where(has, size, 0.0))
+    return Choice(has, sides, anchors)
+
+
+def _anchors(form: Representation, size: Floats) -> Truths:
+    """The largest name of each of the buckets that have the largest ones."""
+    anchors, taken = np.zeros(len(size), dtype=bool), set[int]()
+    for at in np.argsort(-size, kind="stable"):
+        bucket = int(form.bucket[at])
+        if bucket >= 0 and bucket not in taken and len(taken) < form.least:
+            anchors[at] = True
+            taken.add(bucket)
+    return anchors
 
 
 def _with_spare_slots(problem: Problem, chosen: Truths) -> Truths:
@@ -60,11 +89,11 @@ def _with_spare_slots(problem: Problem, chosen: Truths) -> Truths:
     return has
 
 
-def _sides(problem: Problem, placed: Placed) -> Floats:
-    """The side of each name: where it was placed, else where it is wanted, else where it is."""
-    sides = placed.sides
-    for weights in (problem.names.current, problem.names.wanted, placed.weights):
-        sides = np.where(np.abs(weights) > TOLERANCE, np.sign(weights), sides)
+def _sides(problem: Problem, weights: Floats, otherwise: Floats) -> Floats:
+    """The side of each name: where its weight is, else where it is wanted, else where it is today."""
+    sides = otherwise
+    for known in (problem.names.current, problem.names.wanted, weights):
+        sides = np.where(np.abs(known) > TOLERANCE, np.sign(known), sides)
     return sides
 
 

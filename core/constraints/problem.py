@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from core.constraints.base import WeightConstraint
-from core.constraints.forms import Each, Floats, Limit, Names, Total, Truths
+from core.constraints.forms import Count, Each, Floats, Limit, Names, Total, Truths, is_convex
 from core.constraints.panel import BUCKET, CURRENT, FROZEN, SYMBOL, WEIGHT
 from core.limits import TOLERANCE
 
@@ -51,9 +51,14 @@ class Problem:
         return replace(problem, lower=np.where(new, -np.inf, problem.lower), upper=np.where(new, np.inf, problem.upper))
 
     @property
-    def usable(self) -> int:
-        """How many names may have a weight, beside those that are to be closed."""
-        return int(np.sum(np.isinf(self.upper)))
+    def reaches(self) -> tuple[float, ...]:
+        """The largest size that each name may have by itself, of as many as may have one, falling: infinite, but for
+        what is to be closed and may keep a part."""
+        sizes = np.maximum(self.upper, -self.lower)
+        counts = [
+            form.most for limit in self.limits for form in limit.forms if isinstance(form, Count) if not limit.scope
+        ]
+        return tuple(np.sort(sizes[sizes > 0])[::-1][: min(counts, default=None)].tolist())
 
     @property
     def reach(self) -> float:
@@ -73,6 +78,14 @@ def problem_of(rows: pl.DataFrame, constraints: Sequence[WeightConstraint]) -> P
     names = Names(rows[SYMBOL].cast(pl.String).to_list(), np.array(buckets, dtype=np.str_), wanted, current)
     frozen = rows[FROZEN].to_numpy() if FROZEN in rows.columns else np.zeros(len(wanted), dtype=bool)
     return _under(names, frozen, constraints)
+
+
+def convex_part(problem: Problem) -> Problem:
+    """The problem without what is not convex: its nearest weights are at least as near as those of any choice."""
+    parts = [
+        replace(limit, forms=tuple(form for form in limit.forms if is_convex(form))) for limit in problem.limits
+    ]  # fmt: skip
+    return problem.with_limits(parts)
 
 
 def _under(names: Names, frozen: Truths, constraints: Sequence[WeightConstraint]) -> Problem:

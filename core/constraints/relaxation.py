@@ -10,17 +10,19 @@ import numpy as np
 
 from core.constraints.forms import Floats, Limit
 from core.constraints.linear_program import EXACT, ElasticProgram
+from core.constraints.problem import Problem
 from core.limits import TOLERANCE
 
 PREFERENCE = 1e-6  # how much dearer, relatively, the room of the first limit of a priority is than that of the last
 
 
-def granted(program: ElasticProgram) -> Floats | None:
-    """The room that each limit of the program's problem is given; None where all that is allowed is too little."""
-    limits = program.problem.limits
+def granted(problem: Problem) -> Floats | None:
+    """The room that each limit of a problem is given; None where all that is allowed is too little."""
+    limits = problem.limits
     most = np.array([limit.max_relaxation if limit.mode == "soft" else 0.0 for limit in limits])
     if not most.any():
         return None
+    program = ElasticProgram(problem, most=most.copy())
     violation = program.least_violation(most)
     if violation > TOLERANCE:
         return None

@@ -43,9 +43,13 @@ def _granted(levels: pl.DataFrame, constraint: Any, relaxations: pl.DataFrame) -
         pl.col("constraint") == constraint.kind, moved <= constraint.max_relaxation + TOLERANCE
     )
     keys = (*RUN_KEYS, "relaxed_as", "limit")
-    rooms = allowed.rename({"scope": "relaxed_as"}).group_by(keys).agg(room=moved.max())
-    room = pl.col("sense") * pl.col("room").fill_null(0.0)
-    return levels.join(rooms, on=keys, how="left").with_columns(limit=pl.col("limit") + room)
+    rooms = allowed.rename({"scope": "relaxed_as"}).group_by(keys).agg(room=(pl.col("used") - pl.col("limit")).max())
+    sense, room = pl.col("sense"), pl.col("room").fill_null(0.0)
+    from_both_sides = (
+        sense.n_unique().over(keys) > 1
+    )  # a limit on both sides is relaxed on both, by the size of the room
+    granted = pl.when(from_both_sides).then(sense * room.abs()).when(sense * room > 0).then(room).otherwise(0.0)
+    return levels.join(rooms, on=keys, how="left").with_columns(limit=pl.col("limit") + granted)
 
 
 def per(rows: pl.DataFrame, keys: Sequence[str], level: Callable[[pl.Expr], pl.Expr]) -> pl.DataFrame:

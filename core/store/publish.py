@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import PublishingRefusedError
-from core.schemas import Targets
+from core.limits import TOLERANCE
+from core.schemas import CASH_SYMBOL, Targets
 from core.store.columns import types_of
 from core.store.database import writing
 from core.store.files import digest, encoded, relative_path, write_file
@@ -125,6 +126,23 @@ def _require_targets(record: RunRecord) -> None:
     own = (pl.col("portfolio_id") == record.portfolio_id) & (pl.col("as_of") == record.as_of)
     if record.targets.is_empty() or not record.targets.select(own.all()).item():
         raise PublishingRefusedError(f"targets of {_named(record)} must be rows of this run, one at least.")
+    strange = _strange_targets(record)
+    if strange:
+        raise PublishingRefusedError(
+            f"targets of {_named(record)} are not the weights that were verified: see {', '.join(strange[:10])}. "
+            "Nothing was published; make them anew from the verified weights."
+        )
+
+
+def _strange_targets(record: RunRecord) -> list[str]:
+    """The symbols whose target is not the weight that was decided on and verified; cash is what the names leave."""
+    decided = record.decisions.select("symbol", decided="target_weight")
+    positions = decided.filter(pl.col("decided").abs() > 0.0)
+    names = record.targets.filter(~pl.col("is_cash")).select("symbol", "target_weight")
+    compared = names.join(positions, on="symbol", how="full", coalesce=True).fill_null(0.0)
+    whole = float(record.targets["target_weight"].sum())
+    strange = compared.filter(pl.col("target_weight") != pl.col("decided"))["symbol"].sort().to_list()
+    return strange or ([] if abs(whole - 1.0) <= TOLERANCE else [CASH_SYMBOL])
 
 
 def _named(record: RunRecord) -> str:

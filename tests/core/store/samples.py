@@ -124,13 +124,19 @@ def finding() -> pl.DataFrame:
     return rows(Findings, said, said)
 
 
+def decided_as(targets: pl.DataFrame, portfolio: str, as_of: dt.date) -> pl.DataFrame:
+    """The decisions of which these are the targets."""
+    names = targets.filter(~pl.col("is_cash")).select("symbol", "wanted_weight", "target_weight")
+    return rows(Decisions, *(decision(*name, portfolio, as_of) for name in names.iter_rows()))
+
+
 def record(run_id: str = "r1", portfolio: str = "core", as_of: dt.date = TODAY, **changes: Any) -> RunRecord:
     """A run that holds AAA, wanted at 50 %, at 40 %, and BBB at 30 %, with rows of each kind but breaches."""
     run = {"portfolio_id": portfolio, "as_of": as_of}
     action = run | {"seq": 0, "step": "constrain", "rule": "max_position", "verb": "cut", "before": 0.5, "after": 0.4}
     bucket = run | {"bucket": "Energy", "asset_count": 2, "gross_weight": 0.7}
     cut = run | {"seq": 0, "symbol": "AAA", "rule": "max_position", "before": 0.5, "change": -0.1, "after": 0.4}
-    decided = [decision("AAA", 0.5, 0.4, portfolio, as_of), decision("BBB", 0.3, 0.3, portfolio, as_of)]
+    targets = changes.get("targets", target_rows(portfolio, as_of, {"AAA": 0.4, "BBB": 0.3}))
     content: dict[str, Any] = {
         "batch_id": "b1",
         "policy_name": "conservative",
@@ -139,13 +145,13 @@ def record(run_id: str = "r1", portfolio: str = "core", as_of: dt.date = TODAY, 
         "inputs_hash": "i1",
         "program_version": "0.1.0",
         "started_at": NOON,
-        "targets": target_rows(portfolio, as_of, {"AAA": 0.4, "BBB": 0.3}),
+        "targets": targets,
         "actions": rows(Actions, action),
         "findings": finding(),
         "breaches": empty(Breaches),
         "bucket_statistics": rows(BucketStatisticsRows, bucket),
         "relaxations": relaxation(portfolio, as_of),
         "explanations": rows(Explanations, cut),
-        "decisions": rows(Decisions, *decided),
+        "decisions": decided_as(targets, portfolio, as_of),
     }
     return RunRecord(portfolio_id=portfolio, as_of=as_of, run_id=run_id, **(content | changes))
