@@ -67,9 +67,9 @@ TIGHTER: dict[str, dict[str, Callable[..., Any]]] = {
 def joined(constraints: Sequence[WeightConstraint], limits: RebalancingLimits) -> tuple[WeightConstraint, ...]:
     """The listed constraints with the implied ones: what caps names and buckets last, the others first.
 
-    Where the list has an implied kind itself, in the same mode, its first constraint of that kind stays in its place, at
-    the tighter of the two limits. In another mode both hold: what may give way never softens a limit that may not. A map
-    of buckets limits only those it names, and is another thing too.
+    Where the list has an implied kind itself, in the same mode, its first constraint of that kind stays in its place,
+    at the tighter of the two limits. In another mode both hold: what may give way never softens a limit that may not.
+    A map of buckets limits only those it names, and is another thing too.
     """
     chain, added = list(constraints), list[WeightConstraint]()
     for implied in implied_constraints(limits):

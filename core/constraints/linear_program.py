@@ -124,7 +124,7 @@ class ElasticProgram:
         self._allow(most)
         units = np.where(self._counted, 1.0, 1.0 / self.scale)
         costs = dict(zip(self._room.tolist(), (cost * units).tolist(), strict=True))
-        return _found(self._minimised(costs, violation))
+        return _found(self._minimised(costs, violation) or self._minimised(costs, violation + EXACT))
 
     def nearest_in_total(self, violation: float) -> Placed:
         """The weights with the least Σ|w − aim| that exceed no limit by more than the least violation."""

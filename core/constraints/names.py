@@ -148,9 +148,7 @@ class FrozenNamesConstraint(WeightConstraint):
     def limits(self, names: Names) -> list[Limit]:
         """One for each of the symbols that is in the group; no number can be changed."""
         return [
-            Limit(
-                self.kind, symbol, f"{symbol} frozen at {_weight_today(names, symbol)}", None, (_pinned(names, symbol),)
-            )
+            Limit(self.kind, symbol, _said(names, symbol), None, (_pinned(names, symbol),))
             for symbol in self.symbols
             if names.listed([symbol]).any()
         ]
@@ -188,5 +186,6 @@ def _pinned(names: Names, symbol: str) -> Each:
     return Each(np.where(here, names.current, -np.inf), np.where(here, names.current, np.inf))
 
 
-def _weight_today(names: Names, symbol: str) -> str:
-    return f"{100 * float(names.current[names.listed([symbol])].sum()):.4g} %"
+def _said(names: Names, symbol: str) -> str:
+    weight = float(names.current[names.listed([symbol])].sum())
+    return f"{symbol} frozen at {100 * weight:.4g} %"

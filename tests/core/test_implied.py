@@ -69,14 +69,15 @@ def test_where_two_limits_cover_one_thing_the_tighter_holds():
         assert len(chain) == len(joined([], diverse))
 
 
-def test_a_listed_constraint_keeps_its_own_mode_and_a_second_one_of_its_kind_stands_beside_it():
+def test_a_limit_that_may_give_way_stands_beside_the_hard_one_and_never_softens_it():
     soft = MaxPositionConstraint(0.05, mode="soft", priority=1, max_relaxation=0.01)
     drifting = MaxPositionConstraint(0.5, mode="no_worse")
     assert joined([drifting, soft], RebalancingLimits()) == (
         MaxPositionsConstraint(10),
         MaxGrossExposureConstraint(1.0),
-        replace(drifting, max_weight=0.2),
+        drifting,
         soft,
+        MaxPositionConstraint(0.2),
     )
 
 

@@ -4,12 +4,13 @@ import datetime as dt
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from core import store
 from core.errors import StoreError
 from core.store import publish
 from deployments.explain import told
-from tests.core.store.samples import NOON, YESTERDAY, breach, record
+from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record, target_rows
 
 TOMORROW = dt.date(2026, 8, 1)
 
@@ -77,7 +78,9 @@ def test_portfolios_without_a_weight_are_one_line_each(engine, tmp_path):
     decisions = record(portfolio="fourth").decisions.with_columns(
         wanted_weight=0.0, target_weight=0.0, why=pl.lit("no slot left")
     )
-    none = record("r6", portfolio="fourth", decisions=decisions, explanations=record().explanations.clear())
+    cash = target_rows("fourth", TODAY, {})
+    untold = record().explanations.clear()
+    none = record("r6", portfolio="fourth", targets=cash, decisions=decisions, explanations=untold)
     publish(engine, tmp_path, none, NOON)
     assert explained(engine).endswith("In other portfolios it has no weight:\n- fourth: no slot left")
 
@@ -118,6 +121,8 @@ def test_a_run_that_the_data_gate_stopped_is_told_its_reason(tmp_path):
 def test_a_run_of_an_older_version_is_told_so(tmp_path):
     engine = store.engine_from_url(f"sqlite:///{tmp_path / 'older.db'}")
     store.init(engine)
-    publish(engine, tmp_path, record(decisions=record().decisions.clear()), NOON)
+    publish(engine, tmp_path, record(), NOON)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM decisions"))
     with pytest.raises(StoreError, match="kept no decisions"):
         explained(engine)

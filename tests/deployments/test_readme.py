@@ -1,7 +1,9 @@
 """The README keeps its word: its policy is the shipped one, its code runs, its commands exist."""
 
 import re
+from typing import get_args
 
+from core.policy import Constraint
 from core.policy_file import parse_policy
 from tasks.settings import ROOT, named_policy
 
@@ -19,10 +21,20 @@ def test_the_policy_explained_is_the_shipped_one():
 
 
 def test_the_signals_and_the_query_shown_are_right():
-    _, signals, source = blocks("yaml")
+    _, signals, _, source = blocks("yaml")
     policy = parse_policy(f"name: x\nscoring:\n  signals:\n{signals}\n{source}", "README.md")
     assert [signal.kind for signal in policy.scoring.signals] == ["momentum", "query", "function"]
     assert "positions" in policy.reads.queries
+
+
+def test_the_limits_shown_are_right():
+    policy = parse_policy(f"name: x\n{blocks('yaml')[2]}", "README.md")
+    assert [constraint.mode for constraint in policy.constraints] == ["no_worse", "soft"]
+
+
+def test_every_kind_of_limit_is_in_the_table():
+    kinds = {get_args(kind.__annotations__["kind"])[0] for kind in get_args(Constraint)}
+    assert {kind for kind in kinds if f"`{kind}`" not in README} == set()
 
 
 def test_the_notebook_example_runs(capsys):

@@ -99,7 +99,7 @@ def test_listed_names_go_back_to_their_current_weight() -> None:
 def test_the_solver_keeps_a_frozen_name_where_it_is() -> None:
     names = names_of(weights_of([0.5, 0.3], bucket=list("xx"), current_weight=[0.25, 0.1]))
     (limit,) = FrozenNamesConstraint(("A", "Q")).limits(names)
-    assert (limit.scope, limit.noun, limit.value) == ("A", "A frozen at", None)
+    assert (limit.scope, limit.noun, limit.value) == ("A", "A frozen at 25 %", None)
     assert limit.excess(names.wanted) == 0.25
     assert limit.excess(np.array([0.25, 9.9])) == 0.0
 

@@ -172,7 +172,7 @@ def test_a_row_of_another_run_or_kind_counts_for_nothing():
     [
         (NetExposureConstraint(0.5, mode="soft", priority=1, max_relaxation=0.25), [0.25], ("minimum", 0.5, 0.25)),
         (MarketNeutralConstraint(mode="soft", priority=1, max_relaxation=0.25), [-0.25], ("", 0.0, 0.25)),
-        (LongOnlyConstraint(mode="soft", priority=1, max_relaxation=0.25), [-0.25], ("", 0.0, 0.25)),
+        (LongOnlyConstraint(mode="soft", priority=1, max_relaxation=0.25), [-0.25], ("", 0.0, -0.25)),
         (MaxPositionsConstraint(1, mode="soft", priority=1, max_relaxation=1), [0.1, 0.1], ("", 1.0, 2.0)),
         (MaxBucketWeightConstraint(0.5, mode="soft", priority=1, max_relaxation=0.25), [0.75], ("x", 0.5, 0.75)),
         (MinBucketWeightConstraint(0.5, mode="soft", priority=1, max_relaxation=0.25), [0.25], ("x", 0.5, 0.25)),

@@ -75,7 +75,7 @@ def test_the_days_of_each_portfolio_are_listed_once(published: Engine, root: Pat
 
 def test_the_rows_of_a_symbol_are_read_over_several_runs(published: Engine) -> None:
     found = symbol_rows(published, "decisions", [1, 2], "AAA")
-    assert found.select("run_key", "portfolio_id", "wanted_weight").rows() == [(1, "core", 0.5), (2, "other", 0.5)]
+    assert found.select("run_key", "portfolio_id", "wanted_weight").rows() == [(1, "core", 0.4), (2, "other", 0.4)]
     assert symbol_rows(published, "explanations", [1, 2], "BBB").is_empty()
     assert symbols_considered(published, [1]) == ["AAA", "BBB"]
     assert symbols_considered(published, []) == []
