@@ -124,7 +124,7 @@ class ElasticProgram:
         self._allow(most)
         units = np.where(self._counted, 1.0, 1.0 / self.scale)
         costs = dict(zip(self._room.tolist(), (cost * units).tolist(), strict=True))
-        return _found(self._minimised(costs, violation) or self._minimised(costs, violation + EXACT))
+        return _found(self._minimised(costs, violation) or self._minimised(costs, violation + TOLERANCE / 2))
 
     def nearest_in_total(self, violation: float) -> Placed:
         """The weights with the least Σ|w − aim| that exceed no limit by more than the least violation."""
@@ -315,7 +315,7 @@ _OPTIONS = {
     "threads": 1,
     "primal_feasibility_tolerance": EXACT,
     "dual_feasibility_tolerance": EXACT,
-    "mip_feasibility_tolerance": EXACT,
+    "mip_feasibility_tolerance": TOLERANCE,  # at the least one there is, searches were seen to contradict themselves
     "mip_rel_gap": 1e-3,
     "mip_abs_gap": TOLERANCE,
     "mip_max_nodes": MOST_NODES,
