@@ -24,7 +24,7 @@ lint: .venv/dev ## lint, format, types and import contracts
 	$(BIN)/lint-imports
 
 coverage: .venv/dev ## lines and branches of buckets, enforcement and constraints: all of them
-	$(BIN)/pytest -n 2 tests/core/constraints tests/core/decisions --cov --cov-report=
+	EVENKEEL_EXAMPLES=20 $(BIN)/pytest -n 2 --dist worksteal tests/core/constraints tests/core/decisions --cov --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
 bench: .venv/dev ## measure: bucket enforcement, and weight constraints beside a peer

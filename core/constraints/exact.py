@@ -12,9 +12,9 @@ import numpy as np
 from core.constraints.attribution import attributed
 from core.constraints.forms import Each, Floats, Limit, Total
 from core.constraints.infeasible import Conflict, conflict_of
-from core.constraints.least_squares import least_squares_of
+from core.constraints.least_squares import LeastSquares, least_squares_of
 from core.constraints.linear_program import ElasticProgram
-from core.constraints.nearest import nearest
+from core.constraints.nearest import Solution, nearest
 from core.constraints.patterns import largest, placed_choice, settled
 from core.constraints.problem import Problem, convex_part
 from core.constraints.relaxation import granted
@@ -94,12 +94,15 @@ def _weights(problem: Problem) -> tuple[Floats, dict[int, Floats]]:
     Limits that can only just hold are loosened by less than the tolerance, if without that no weights are found.
     """
     violation = ElasticProgram(problem).least_violation()
-    for room in (violation, violation + LEEWAY):
-        squares = least_squares_of(problem.with_limits([_loosened(limit, room) for limit in problem.limits]))
-        solution = nearest(squares)
-        if squares.violation(solution.weights) <= LEEWAY:
-            break
+    squares, solution = _nearest(problem, violation)
+    if squares.violation(solution.weights) > LEEWAY:
+        squares, solution = _nearest(problem, violation + LEEWAY)
     return solution.weights, attributed(squares, solution)
+
+
+def _nearest(problem: Problem, violation: float) -> tuple[LeastSquares, Solution]:
+    squares = least_squares_of(problem.with_limits([_loosened(limit, violation) for limit in problem.limits]))
+    return squares, nearest(squares)
 
 
 def _loosened(limit: Limit, violation: float) -> Limit:

@@ -204,7 +204,7 @@ class ElasticProgram:
                 self._rows.add_one(form.most, (has, np.ones(len(has))), *give)
             case Floor():
                 self._add_floor(form, give)
-            case Representation():
+            case _:
                 self._add_representation(form, give)
 
     def _add_total(self, form: Total, give: list[tuple[Places, Floats]]) -> None:
