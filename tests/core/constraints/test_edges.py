@@ -4,6 +4,7 @@ from typing import Any
 
 import highspy
 import numpy as np
+import polars as pl
 import pytest
 
 from core.constraints import (
@@ -32,7 +33,8 @@ from tests.core.constraints.frames import listed, weights_of
 
 
 def problem(weights: list[float], *limits: WeightConstraint) -> Problem:
-    frame = weights_of(weights)
+    names = [f"S{number:02}" for number in range(len(weights))]
+    frame = pl.DataFrame({"end_time": 1, "symbol": names, "weight": weights})
     return problem_of(Panel.of(frame, "end_time").rows, limits)
 
 
@@ -114,3 +116,10 @@ def test_a_solver_that_finds_nothing_where_there_is_something_leaves_the_group_u
     program = linear_program.ElasticProgram(problem([0.1], MaxPositionConstraint(0.2), NetExposureConstraint(0.9)))
     with pytest.raises(UnsolvedError, match="contradictory answers"):
         program.nearest_in_total(violation=0.0)
+
+
+def test_of_many_names_the_largest_are_kept_without_a_search() -> None:
+    sizes = [0.02 + 0.0001 * at for at in range(40)]
+    answer = solve(problem(sizes, MaxPositionsConstraint(20), MaxPositionConstraint(0.0235)))
+    assert isinstance(answer, Exact)
+    assert np.flatnonzero(answer.weights).tolist() == list(range(20, 40))
