@@ -10,10 +10,10 @@ def conflict_text(conflict: Conflict) -> str:
     """What conflicts, and what makes room.
 
     For example: `Max position 5 % × 12 names = 60 %, but net exposure at least 95 %: raise max position to 7.92 %, or
-    hold 19 names, or lower net exposure to 60 %. Least change in all: net exposure to 60 %.`
+    hold 19 names, or lower net exposure to 60 %.`
     """
     told = [set_text(limits, conflict.reaches) for limits in conflict.sets]
-    options = [*(_changed(way) for way in conflict.ways_out if way.alone is not None)]
+    options = [_changed(way) for way in conflict.ways_out if way.alone is not None]
     if conflict.names_needed is not None:
         options.insert(min(1, len(options)), f"hold {conflict.names_needed} names")
     if len(told) == 1 and options:

@@ -30,7 +30,8 @@ class ConstrainedWeights:
     """Weights under a set of constraints, with their story; the tables begin with the columns of the group.
 
     - `weights`: the rows that came in, with other weights; null in groups for which there are none.
-    - `breaches`: one row per limit in force that is not met, see `WeightConstraint.breaches`: empty.
+    - `breaches`: one row per limit in force that is not met, see `WeightConstraint.breaches`: empty, but for what the
+      weights handed in lack and a constraint does not make up for (`keeps_only`), and for groups that no answer fits.
     - `infeasible`: one row per group for which no weights meet all limits; `conflict` says which limits conflict, and
       what makes room.
     - `ways_out`: one row per limit of a conflict: constraint, scope, limit, and the values that suffice, `alone` (null:

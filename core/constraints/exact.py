@@ -40,20 +40,22 @@ class Exact:
     gap: float
 
 
+Answer = tuple[Floats, dict[int, Floats]]
+"""The nearest weights of a convex problem, and what changed them."""
+
+
 def solve(problem: Problem) -> Exact | Conflict:
     """The nearest weights that meet all limits to 1e-9, or what conflicts."""
     room, in_force = np.zeros(len(problem.limits)), problem
-    choices = _choices(problem)
-    if not choices and (given := granted(problem)) is not None:
+    convex, answers = _answers(problem)
+    if not answers and (given := granted(problem)) is not None:
         room, in_force = given, problem.with_limits(_relaxed(problem, given))
-        choices = _choices(in_force)
-    if not choices:
+        convex, answers = _answers(in_force)
+    if convex is None or not answers:
         return conflict_of(problem)
-    answers = [_weights(choice) for choice in choices]
     weights, changes = min(answers, key=lambda answer: _distance(problem, answer[0]))
-    distance, gap = _distance(problem, weights), 0.0
-    if any(limit.discrete for limit in in_force.limits):
-        gap = max(distance - _distance(problem, _weights(convex_part(in_force))[0]), 0.0)
+    distance = _distance(problem, weights)
+    gap = max(distance - _distance(problem, convex[0]), 0.0)
     return Exact(weights, changes, in_force.limits, room, distance, gap)
 
 
@@ -61,39 +63,44 @@ def _relaxed(problem: Problem, room: Floats) -> list[Limit]:
     return [limit.relaxed(gives) if gives else limit for limit, gives in zip(problem.limits, room, strict=True)]
 
 
-def _choices(problem: Problem) -> list[Problem]:
-    """The problem under one or more choices of names and sides, convex each, see `core.constraints.patterns`; empty:
-    there are no weights."""
-    convex = convex_part(problem)
-    if ElasticProgram(convex).least_violation() > TOLERANCE:
-        return []
-    if not any(limit.discrete for limit in problem.limits):
-        return [problem]
-    aim = _weights(convex)[0]
-    if all(limit.excess(aim) <= TOLERANCE for limit in problem.limits):
-        return [convex]
+def _answers(problem: Problem) -> tuple[Answer | None, list[Answer]]:
+    """The answer without counts, floors and sizes, and those under one or more choices of names and sides, see
+    `core.constraints.patterns`; none: there are no weights."""
+    convex = _answer(convex_part(problem))
+    if convex is None:
+        return None, []
+    aim = convex[0]
+    discrete = [limit for limit in problem.limits if limit.discrete]
+    if all(limit.excess(aim) <= TOLERANCE for limit in discrete):
+        return convex, [convex]
     starts = (aim, problem.names.wanted, problem.names.current)
-    choices = [settled(problem, largest(problem, start)) for start in starts]
-    feasible = [choice for choice in choices if ElasticProgram(choice).least_violation() <= TOLERANCE]
-    if feasible and len(problem.names) > FEW:
-        return feasible
-    return [*feasible, *_searched(problem, aim)]
+    tried = [_answer(settled(problem, largest(problem, start))) for start in starts]
+    answers = [answer for answer in tried if answer is not None]
+    if answers and len(problem.names) > FEW:
+        return convex, answers
+    return convex, [*answers, *_searched(problem, aim)]
 
 
-def _searched(problem: Problem, aim: Floats) -> list[Problem]:
+def _searched(problem: Problem, aim: Floats) -> list[Answer]:
     program = ElasticProgram(problem, aim)
     violation = program.least_violation()
     if violation > TOLERANCE:
         return []
-    return [settled(problem, placed_choice(problem, program.nearest_in_total(violation)))]
+    choice = settled(problem, placed_choice(problem, program.nearest_in_total(violation)))
+    return [_nearest_answer(choice, ElasticProgram(choice).least_violation())]
 
 
-def _weights(problem: Problem) -> tuple[Floats, dict[int, Floats]]:
-    """The nearest weights of a convex problem, and what changed them.
+def _answer(problem: Problem) -> Answer | None:
+    """That of a convex problem; None where its limits cannot all hold."""
+    violation = ElasticProgram(problem).least_violation()
+    return None if violation > TOLERANCE else _nearest_answer(problem, violation)
+
+
+def _nearest_answer(problem: Problem, violation: float) -> Answer:
+    """That of a convex problem whose limits hold but for a violation.
 
     Limits that can only just hold are loosened by less than the tolerance, if without that no weights are found.
     """
-    violation = ElasticProgram(problem).least_violation()
     squares, solution = _nearest(problem, violation)
     if squares.violation(solution.weights) > LEEWAY:
         squares, solution = _nearest(problem, violation + LEEWAY)

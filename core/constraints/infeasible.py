@@ -2,7 +2,7 @@
 
 - `_conflicts`: every irreducible set of conflicting limits. `_narrowed` finds one: an elastic filter collects limits
   that have to give way, one program after another, until they alone conflict; a deletion filter drops each that the
-  conflict can do without. Further sets are looked for where one limit of each known set is taken out (`_next_sets`).
+  conflict can do without. Further sets are looked for where one limit of each known set is taken out.
 - `_alone`: the least value of one limit that suffices when no other changes, if any does.
 - `_jointly`: the least changes of all limits together, in units of their values.
 - `_names_needed`: how many names would do, where a cap on positions is part of a conflict.
@@ -18,7 +18,7 @@ from math import ceil, floor, isfinite, log10
 import numpy as np
 
 from core.constraints.forms import Floats, Limit, Total
-from core.constraints.linear_program import EXACT, INFINITE, ElasticProgram, Placed
+from core.constraints.linear_program import EXACT, INFINITE, ElasticProgram, Placed, feasible
 from core.constraints.problem import Problem, convex_part
 from core.limits import TOLERANCE
 
@@ -57,7 +57,7 @@ class Conflict:
 def conflict_of(problem: Problem) -> Conflict:
     """What conflicts in a problem that has no weights, and what to do."""
     configured = problem.limits
-    problem = problem.with_limits([_at_most_relaxed(limit) for limit in problem.limits])
+    problem = _at_most_relaxed(problem)
     question = _Question(problem)
     sets, complete = _conflicts(question)
     involved = sorted({number for found in sets for number in found})
@@ -98,7 +98,7 @@ class _Question:
         if self._elastic is not None:
             return self._elastic.least_violation(self.room(without)) <= TOLERANCE
         kept = [limit for number, limit in enumerate(self.problem.limits) if number not in without]
-        return ElasticProgram(self.problem.with_limits(kept)).least_violation() <= TOLERANCE
+        return feasible(self.problem.with_limits(kept))
 
     def least_room(self, costs: Floats, free: frozenset[int]) -> Placed | None:
         """The weights that need the least room of convex limits that are free; None: no room of theirs suffices."""
@@ -113,10 +113,16 @@ def _way_out(limit: Limit, alone: float | None, jointly: float | None) -> WayOut
     return WayOut(limit, *(None if value is None else round(value - room, 12) for value in (alone, jointly)))
 
 
-def _at_most_relaxed(limit: Limit) -> Limit:
-    if limit.mode != "soft":
-        return limit
-    return replace(limit.relaxed(limit.max_relaxation), bound=f"with all its room {limit.bound}")
+def _at_most_relaxed(problem: Problem) -> Problem:
+    """The problem with all the room that its soft limits may be given."""
+    return problem.with_limits(
+        [
+            replace(limit.relaxed(limit.max_relaxation), bound=f"with all its room {limit.bound}")
+            if limit.mode == "soft"
+            else limit
+            for limit in problem.limits
+        ]
+    )
 
 
 def conflict_around(problem: Problem) -> tuple[Limit, ...]:
@@ -196,7 +202,7 @@ def _least(problem: Problem, number: int) -> float:
     while abs(enough - too_tight) > step:
         middle = float(round((too_tight + enough) / 2.0)) if limit.counted else (too_tight + enough) / 2.0
         tried = [*problem.limits[:number], limit.with_value(middle), *problem.limits[number + 1 :]]
-        if ElasticProgram(problem.with_limits(tried)).least_violation() <= TOLERANCE:
+        if feasible(problem.with_limits(tried)):
             enough = middle
         else:
             too_tight = middle
@@ -244,7 +250,7 @@ def _sufficient(problem: Problem, values: dict[int, float], gone: frozenset[int]
                 if number not in gone
             ]
         )
-        if ElasticProgram(tried).least_violation() <= TOLERANCE:
+        if feasible(tried):
             return rounded
     return rounded
 
@@ -289,5 +295,4 @@ def asks_of_many(limit: Limit) -> bool:
 def _feasible_with(problem: Problem, more: int, part: Callable[[Problem], Problem] = lambda whole: whole) -> bool:
     """Whether so many names more, or a part of the limits with them, leave no conflict."""
     grown = problem.with_more_names(more)
-    relaxed = grown.with_limits([_at_most_relaxed(limit) for limit in grown.limits])
-    return ElasticProgram(part(relaxed)).least_violation() <= TOLERANCE
+    return feasible(part(_at_most_relaxed(grown)))

@@ -56,11 +56,11 @@ class _Rows:
     height: int = 0
 
     def add(self, upper: Floats, *terms: tuple[Places, Floats], lower: Floats | None = None) -> None:
-        """One row per entry of `upper`, with one column of each term in every row."""
+        """One row per entry of `upper`, with one column of each term in every row, or the same one in all of them."""
         at = self.height + np.arange(len(upper))
         for columns, coefficients in terms:
             self.at.append(at)
-            self.columns.append(columns)
+            self.columns.append(np.broadcast_to(columns, at.shape))
             self.coefficients.append(np.broadcast_to(coefficients, at.shape).astype(np.float64))
         self._close(upper, lower)
 
@@ -218,20 +218,18 @@ class ElasticProgram:
         self._rows.add_one(form.bound * self.scale, *terms, *give)
 
     def _add_each(self, form: Each, give: list[tuple[Places, Floats]]) -> None:
+        room, (violation, gives) = give
         for bound, sign in ((form.upper, 1.0), (-form.lower, -1.0)):
             limited = np.isfinite(bound)
-            count = int(limited.sum())
             weight = self._weight[limited], np.full(1, sign)
-            room, violation = ((np.full(count, column[0]), gives) for column, gives in give)
             # A bound of zero is never exceeded, not even by a violation: see `Each.loosened`.
-            violation = violation[0], np.where(bound[limited] == 0.0, 0.0, violation[1])
-            self._rows.add(bound[limited] * self.scale, weight, room, violation)
+            exceeded = violation, np.where(bound[limited] == 0.0, 0.0, gives)
+            self._rows.add(bound[limited] * self.scale, weight, room, exceeded)
 
     def _add_floor(self, form: Floor, give: list[tuple[Places, Floats]]) -> None:
         long, short, has, _ = self._sizes()
-        n, one = len(long), np.ones(1)
-        repeated = [(np.full(n, column[0]), ones) for column, ones in give]
-        self._rows.add(np.zeros(n), (long, -one), (short, -one), (has, form.least * self.scale), *repeated)
+        one = np.ones(1)
+        self._rows.add(np.zeros(len(long)), (long, -one), (short, -one), (has, form.least * self.scale), *give)
 
     def _add_representation(self, form: Representation, give: list[tuple[Places, Floats]]) -> None:
         long, short, _, _ = self._sizes()
@@ -295,6 +293,11 @@ class ElasticProgram:
         if self._anchor is not None:
             anchors = columns[self._anchor] > 0.5
         return Placed(weights, room, float(columns[self._violation[0]]) / self.scale, has, sides, anchors)
+
+
+def feasible(problem: Problem) -> bool:
+    """Whether all limits of a problem can hold: their least shared violation is within the tolerance."""
+    return ElasticProgram(problem).least_violation() <= TOLERANCE
 
 
 def _found(placed: Placed | None) -> Placed:

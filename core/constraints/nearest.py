@@ -33,8 +33,8 @@ ROUNDS = 500
 class Binding:
     """What is taken to bind.
 
-    `held`: names held at a weight, `at`. `signs`: per total and name the sign of w − centre, 0 where the name is held
-    at that kink. `active`: totals that equal their bound.
+    `held`: names held at a weight, `at` (0 for the others). `signs`: per total and name the sign of w − centre,
+    0 where the name is held at that kink. `active`: totals that equal their bound.
     """
 
     held: Truths
@@ -45,9 +45,7 @@ class Binding:
     @property
     def key(self) -> bytes:
         """The same for what binds in the same way."""
-        return b"".join(
-            part.tobytes() for part in (self.held, np.where(self.held, self.at, 0.0), self.signs, self.active)
-        )
+        return b"".join(part.tobytes() for part in (self.held, self.at, self.signs, self.active))
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,8 @@ def _mended(
 
     All corrections at once, or only the first: slower, but it ends where the former goes round in circles.
     """
-    let_go = _let_go(problem, binding, weights, multipliers)
+    pull, grip = pulls(problem, binding, weights, multipliers)
+    let_go = _let_go(problem, binding, pull, grip)
     stops = _stops(problem, binding, weights, multipliers)
     caught = ~binding.held & (np.abs(weights - stops) > ROUNDING)
     over = ~binding.active & (problem.levels(weights) > problem.bound + ROUNDING)
@@ -155,13 +154,13 @@ def _mended(
         let_go, caught, over, slack = _first(let_go, caught, over, slack)
     held = (binding.held | caught) & ~let_go
     at = np.where(held, np.where(caught, stops, binding.at), 0.0)
-    signs = _mended_signs(problem, binding, np.where(held, at, weights), held, let_go, weights, multipliers)
+    leaving = np.where(let_go, np.sign(pull), 0.0)
+    signs = _mended_signs(problem, binding, np.where(held, at, weights), held, leaving)
     return Binding(held, at, signs, (binding.active | over) & ~slack)
 
 
-def _let_go(problem: LeastSquares, binding: Binding, weights: Floats, multipliers: Floats) -> Truths:
+def _let_go(problem: LeastSquares, binding: Binding, pull: Floats, grip: Floats) -> Truths:
     """Held names that are pulled away from where they are held."""
-    pull, grip = pulls(problem, binding, weights, multipliers)
     upper, lower = (binding.held & (binding.at == end) for end in (problem.upper, problem.lower))
     outward: Floats = np.where(upper, -pull, np.where(lower, pull, np.abs(pull) - grip))
     let_go: Truths = binding.held & ~(upper & lower) & (outward > ROUNDING)
@@ -177,19 +176,13 @@ def _stops(problem: LeastSquares, binding: Binding, weights: Floats, multipliers
     return stops
 
 
-def _mended_signs(
-    problem: LeastSquares,
-    binding: Binding,
-    here: Floats,
-    held: Truths,
-    let_go: Truths,
-    weights: Floats,
-    multipliers: Floats,
-) -> Floats:
-    """On which side of each centre every name is: where it is held; where it is pulled; where it was assumed to be."""
+def _mended_signs(problem: LeastSquares, binding: Binding, here: Floats, held: Truths, leaving: Floats) -> Floats:
+    """On which side of each centre every name is: where it is held; where it is pulled; where it was assumed to be.
+
+    `leaving`: the way that a name goes which is let go; 0 for the others.
+    """
     fresh = _signs(problem, here)
-    pull, _ = pulls(problem, binding, weights, multipliers)
-    towards = np.where(let_go, np.sign(pull), np.where(problem.wanted >= problem.centre, 1.0, -1.0))
+    towards = np.where(leaving != 0.0, leaving, np.where(problem.wanted >= problem.centre, 1.0, -1.0))
     free = np.where(fresh == 0, towards, fresh)
     assumed = binding.active[:, None] & ~binding.held & (binding.signs != 0)
     free = np.where(assumed, binding.signs, free)

@@ -49,12 +49,7 @@ def largest(problem: Problem, weights: Floats) -> Choice:
     floors = [form.least for form in forms if isinstance(form, Floor)]
     size = np.where(problem.frozen, np.inf, np.abs(weights))
     eligible = (size > TOLERANCE) & (size >= 0.5 * np.max([np.zeros(len(size)), *floors], axis=0))
-    counts = [form for form in forms if isinstance(form, Count)]
-    has = np.zeros(len(size), dtype=bool)
-    for at in np.argsort(-size, kind="stable"):
-        has[at] = eligible[at] and all(
-            not form.members[at] or (has & form.members).sum() < form.most for form in counts
-        )
+    has = _with_slots(problem, np.zeros(len(size), dtype=bool), np.where(eligible, size, 0.0))
     sides = _sides(problem, weights, np.ones(len(size)))
     anchors = np.zeros(len(size), dtype=bool)
     for form in forms:
@@ -79,13 +74,18 @@ def _with_spare_slots(problem: Problem, chosen: Truths) -> Truths:
 
     Where there are floors, a slot does cost: whoever has it must be large enough.
     """
-    forms = [form for limit in problem.limits for form in limit.forms]
-    counts = [form for form in forms if isinstance(form, Count)]
-    has = chosen.copy()
-    if any(isinstance(form, Floor) for form in forms):
-        return has
-    for at in np.argsort(-np.abs(problem.names.wanted), kind="stable"):
-        has[at] = has[at] or all(not form.members[at] or (has & form.members).sum() < form.most for form in counts)
+    if any(isinstance(form, Floor) for limit in problem.limits for form in limit.forms):
+        return chosen
+    return _with_slots(problem, chosen, np.abs(problem.names.wanted) + 1.0)  # names at 0 may have one too
+
+
+def _with_slots(problem: Problem, has: Truths, size: Floats) -> Truths:
+    """Names that have a slot and, the largest first, those of any size that all counts still have room for."""
+    counts = [form for limit in problem.limits for form in limit.forms if isinstance(form, Count)]
+    has = has.copy()
+    for at in np.argsort(-size, kind="stable"):
+        room = (not form.members[at] or (has & form.members).sum() < form.most for form in counts)
+        has[at] = has[at] or (size[at] > 0.0 and all(room))
     return has
 
 

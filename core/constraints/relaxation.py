@@ -8,7 +8,7 @@ the order of the problem.
 
 import numpy as np
 
-from core.constraints.forms import Floats, Limit
+from core.constraints.forms import Floats, Limit, Truths
 from core.constraints.linear_program import EXACT, ElasticProgram
 from core.constraints.problem import Problem
 from core.limits import TOLERANCE
@@ -34,7 +34,7 @@ def granted(problem: Problem) -> Floats | None:
     return most
 
 
-def _costs(limits: tuple[Limit, ...], settled: Floats) -> Floats:
+def _costs(limits: tuple[Limit, ...], settled: Truths) -> Floats:
     """What room costs: in units of the limit, nothing for limits that are not being settled."""
     units = np.array([limit.unit for limit in limits])
     dearer = np.linspace(1.0 + PREFERENCE, 1.0, len(limits))

@@ -45,9 +45,8 @@ def _granted(levels: pl.DataFrame, constraint: Any, relaxations: pl.DataFrame) -
     keys = (*RUN_KEYS, "relaxed_as", "limit")
     rooms = allowed.rename({"scope": "relaxed_as"}).group_by(keys).agg(room=(pl.col("used") - pl.col("limit")).max())
     sense, room = pl.col("sense"), pl.col("room").fill_null(0.0)
-    from_both_sides = (
-        sense.n_unique().over(keys) > 1
-    )  # a limit on both sides is relaxed on both, by the size of the room
+    # A limit on both sides is relaxed on both, by the size of the room.
+    from_both_sides = sense.n_unique().over(keys) > 1
     granted = pl.when(from_both_sides).then(sense * room.abs()).when(sense * room > 0).then(room).otherwise(0.0)
     return levels.join(rooms, on=keys, how="left").with_columns(limit=pl.col("limit") + granted)
 
