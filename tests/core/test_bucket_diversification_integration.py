@@ -21,6 +21,7 @@ from core import (
 )
 from core.errors import InfeasibleError, InputError
 from core.policy import AsProposed, InverseVolatility, LongShort, ScoreWeighted
+from tests.effort import examples
 
 AS_OF = dt.date(2026, 1, 5)
 BUCKETS = BucketManager({letter: [f"{letter}{i}" for i in range(9)] for letter in "ABCDE"})
@@ -297,7 +298,7 @@ LIMITS = st.builds(
 EXPECTED_BREACHES = {"min_buckets_represented"}  # what scarcity alone may leave unmet, where nothing is fixed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(ASSETS, POSITIONS, LIMITS, st.sampled_from([None, ScoreWeighted()]))
 def test_every_promise_holds_for_random_portfolios(assets, positions, limits, sizing):
     plan = engine(sizing=sizing).plan(AS_OF, positions, assets, limits)

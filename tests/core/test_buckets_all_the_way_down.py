@@ -30,8 +30,8 @@ from core.decisions.listing import as_rows
 from core.engine import planned, screened_names
 from core.policy import AsProposed, EqualWeight, ScoreWeighted
 from core.schemas import KEYS, RUN_KEYS
-from tests.core.constraints.random_cases import examples
 from tests.core.decisions.build import AS_OF, LETTERS
+from tests.effort import examples
 
 TOLERANCE = 1e-9
 SYMBOLS = [f"{letter}{number}" for letter in "ABCDx" for number in range(4)]  # those of x are in no bucket
@@ -135,7 +135,7 @@ def policies(draw, *first):
 
 
 few = settings(
-    max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+    max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )  # of those that the test asks for: each is a whole run
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -29,9 +30,8 @@ def evenkeel(tmp_path, prefect_server):
 
 
 @pytest.fixture
-def filled(evenkeel):
-    evenkeel("init")
-    evenkeel("demo-data", "--as-of", AS_OF)
+def filled(evenkeel, demo_database, tmp_path):
+    shutil.copy(demo_database, tmp_path / "evenkeel.db")
     return evenkeel
 
 

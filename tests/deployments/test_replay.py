@@ -2,6 +2,7 @@
 
 import datetime as dt
 from functools import partial
+from itertools import cycle, product
 
 import polars as pl
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from core import batch, store
 from deployments.replay import NO_ACTIONS, Desk, Market, morning, opened, replayed
 from tasks.settings import ROOT, named_policy, policy_names
+from tests.effort import SOAK
 
 DATA = ROOT.parent / "shared" / "data" / "sp500"
 SPLITS = NO_ACTIONS.vstack(
@@ -39,28 +41,38 @@ def market():
     return Market.of(DATA, SPLITS)
 
 
+BROKEN = {"KLAC": dt.date(2026, 6, 13), "DD": dt.date(2026, 6, 25), "CRWD": dt.date(2026, 7, 3)}
+SPLIT_OF_POLICY = dict(zip(policy_names(), cycle(BROKEN), strict=False))
+"""The split that a policy is run through; under `make soak` each is run through all of them, and all the days."""
+
+
+def days_around(market, policy):
+    """The market from three days before the split of a policy to the day after it."""
+    split = BROKEN[SPLIT_OF_POLICY[policy]]
+    return market.between(split - dt.timedelta(days=3), split + dt.timedelta(days=1))
+
+
 @pytest.mark.parametrize("policy", policy_names())
 def test_every_day_is_published_with_the_splits_entered(policy, market, tmp_path):
+    market = market if SOAK else days_around(market, policy)
+    count = 77 if SOAK else 5
     engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
     days = list(replayed(engine, market, [policy], partial(run_day, engine, tmp_path / "targets")))
-    assert len(days) == 77
+    assert len(days) == count
     assert {day.as_of: day.outcome.reason for day in days if day.outcome.outcome != "published"} == {}
-    assert store.read_targets(engine, tmp_path / "targets")["as_of"].n_unique() == 77
+    assert store.read_targets(engine, tmp_path / "targets")["as_of"].n_unique() == count
     runs = store.read_runs(engine)
-    assert runs["status"].to_list() == ["published"] * 77
+    assert runs["status"].to_list() == ["published"] * count
     for run_id in runs["run_id"].sample(5, seed=1):
         assert store.run_rows(engine, "breaches", run_id).is_empty()
     written_off = {symbol for day in days for symbol in day.written_off}
     assert written_off <= {"HOLX", "CTRA", "BK"}  # the names that lose their price for good
 
 
-BROKEN = {"KLAC": dt.date(2026, 6, 13), "DD": dt.date(2026, 6, 25), "CRWD": dt.date(2026, 7, 3)}
-
-
-@pytest.mark.parametrize("policy", policy_names())
-@pytest.mark.parametrize(("symbol", "day"), BROKEN.items())
-def test_a_broken_price_is_caught_and_named_until_its_split_is_entered(policy, symbol, day, tmp_path):
+@pytest.mark.parametrize(("policy", "symbol"), product(policy_names(), BROKEN) if SOAK else SPLIT_OF_POLICY.items())
+def test_a_broken_price_is_caught_and_named_until_its_split_is_entered(policy, symbol, tmp_path):
     engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    day = BROKEN[symbol]
     before = day - dt.timedelta(days=1)
     run = partial(run_day, engine, tmp_path / "targets", policy)
     market = Market.of(DATA, NO_ACTIONS).between(before - dt.timedelta(days=5), day)

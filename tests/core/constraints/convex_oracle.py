@@ -35,6 +35,7 @@ from core.constraints import (
 Floats = npt.NDArray[np.float64]
 DUST = 1e-9
 REACH = 4.0  # no weight of a case is larger
+ANY_ROOM = 1e3  # as much as no limit is ever exceeded by
 
 
 @dataclass(frozen=True)
@@ -317,19 +318,33 @@ def is_discrete(rules: Sequence[Rule]) -> bool:
     return any(rule.sized for rule in rules)
 
 
+class Elastic:
+    """The limits of a case, each with a room that may be asked for anew; the program is put together once."""
+
+    def __init__(self, case: Case, rules: Sequence[Rule] | None = None) -> None:
+        self.rules = rules_of(case) if rules is None else rules
+        self.n, self.shared = len(case), cp.Variable(nonneg=True)
+        self.room = cp.Parameter(max(len(self.rules), 1), nonneg=True)
+        book = Book(case, mixed=is_discrete(self.rules))
+        for rule, own in zip(self.rules, self.room, strict=False):
+            scale = 1.0 if rule.counted else self.n
+            shared = 0.0 if rule.counted else self.shared / self.n
+            book.given += [scale * (each - own - shared) <= 0 for each in rule.asked(book)]
+        self.problem = cp.Problem(cp.Minimize(self.shared), book.given)
+
+    def least_violation(self, room: Sequence[float] | None = None) -> float:
+        """The least violation in weight that all rules share beside their room; infinite where there is none."""
+        given = np.zeros(len(self.rules)) if room is None else np.minimum(room, ANY_ROOM)
+        self.room.value = given if len(given) else np.zeros(1)
+        _solve_linear(self.problem)
+        return float(self.shared.value) / self.n if self.problem.status in _SOLVED else np.inf
+
+    def is_feasible(self, room: Sequence[float] | None = None) -> bool:
+        return self.least_violation(room) <= DUST
+
+
 def least_violation(case: Case, rules: Sequence[Rule] | None = None, room: Sequence[float] | None = None) -> float:
-    """The least violation in weight that all rules share beside their room; infinite where there is none."""
-    rules = rules_of(case) if rules is None else rules
-    given = [0.0] * len(rules) if room is None else list(room)
-    book, t = Book(case, mixed=is_discrete(rules)), cp.Variable(nonneg=True)
-    n = len(case)
-    for rule, own in zip(rules, given, strict=True):
-        shared = 0.0 if rule.counted else t / n
-        scale = 1.0 if rule.counted else n
-        book.given += [scale * (each - own - shared) <= 0 for each in rule.asked(book) if np.isfinite(own)]
-    problem = cp.Problem(cp.Minimize(t), book.given)
-    _solve_linear(problem)
-    return float(t.value) / n if problem.status in _SOLVED else np.inf
+    return Elastic(case, rules).least_violation(room)
 
 
 def is_feasible(case: Case, rules: Sequence[Rule] | None = None, room: Sequence[float] | None = None) -> bool:

@@ -1,6 +1,5 @@
 """Random groups with limits around weights that meet them, more or less; seeded, so that a failure can be run again."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -28,18 +27,11 @@ from core.constraints.panel import ROW, SYMBOL, Panel
 from core.constraints.problem import Problem, problem_of
 from tests.core.constraints.convex_oracle import Case, Floats
 
-EXAMPLES = int(os.environ.get("EVENKEEL_EXAMPLES", "0"))
-
 CONVEX = (
     "max_position", "max_gross_exposure", "market_neutral", "net_exposure", "long_only", "turnover",
     "max_bucket_weight", "name_limits", "frozen_names",
 )  # fmt: skip
 DISCRETE = ("min_bucket_weight", "max_positions", "min_position_weight", "min_buckets")
-
-
-def examples(usual: int) -> int:
-    """How many random cases a test looks at: more where EVENKEEL_EXAMPLES asks for more."""
-    return max(usual, EXAMPLES)
 
 
 def frame_of(case: Case, day: int = 0, order: Sequence[int] | None = None) -> pl.DataFrame:

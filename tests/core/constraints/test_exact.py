@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from core.constraints import (
+    ConstrainedWeights,
     ConstraintSet,
     LongOnlyConstraint,
     MarketNeutralConstraint,
@@ -35,12 +36,12 @@ from tests.core.constraints.convex_oracle import (
 from tests.core.constraints.frames import listed, weights_of
 from tests.core.constraints.random_cases import (
     CONVEX,
-    examples,
     frame_of,
     in_modes,
     problem_of_case,
     random_cases,
 )
+from tests.effort import examples
 
 EDGE = 1e-9  # feasible up to this
 
@@ -119,7 +120,7 @@ def test_a_frozen_name_counts_and_the_others_make_room() -> None:
 @pytest.mark.parametrize("missed", [0.0, 1e-13, 1e-12, 3e-12, 1e-11, 1e-10, 5e-10, -1e-12, -1e-10, -1e-8, -1e-5])
 @pytest.mark.parametrize("count", [2, 3, 5, 12, 20])
 def test_caps_that_add_up_to_the_total_or_nearly_give_weights(count: int, missed: float) -> None:
-    for seed in range(3):
+    for seed in range(examples(1)):
         wanted = np.random.default_rng([count, seed]).dirichlet(np.ones(count))
         case = Case(wanted, (MaxPositionConstraint((1 - missed) / count), NetExposureConstraint(1.0)))
         require_every_limit(case, solved(case).weights)
@@ -135,7 +136,7 @@ def test_caps_that_miss_the_total_are_a_conflict(missed: float) -> None:
 def test_bucket_limits_that_add_up_to_the_total_or_nearly_give_weights(off: float) -> None:
     buckets = ["x", "x", "y", "y", "z"]
     limits = MaxBucketWeightConstraint({"x": 0.4, "y": 0.35, "z": 0.25 + off})
-    for seed in range(5):
+    for seed in range(examples(3)):
         wanted = np.random.default_rng(seed).dirichlet(np.ones(5))
         case = Case(wanted, (limits, NetExposureConstraint(1.0, 1.0), LongOnlyConstraint()), None, buckets)
         require_every_limit(case, solved(case).weights)
@@ -146,7 +147,7 @@ def test_bucket_limits_that_add_up_to_the_total_or_nearly_give_weights(off: floa
 
 def test_weights_exist_where_an_elastic_program_finds_some_and_are_the_nearest() -> None:
     agreed = {True: 0, False: 0}
-    for number, case in enumerate(cases(1, 150)):
+    for number, case in enumerate(cases(1, 40)):
         answer, violation = solve(problem_of_case(case)), least_violation(case)
         assert isinstance(answer, Exact) == (violation <= EDGE), (number, violation)
         agreed[isinstance(answer, Exact)] += 1
@@ -156,11 +157,11 @@ def test_weights_exist_where_an_elastic_program_finds_some_and_are_the_nearest()
         nearest = nearest_weights(case)
         assert answer.distance <= np.linalg.norm(nearest - case.wanted) + 1e-8, number
         assert answer.weights == pytest.approx(nearest, abs=2e-6), number
-    assert min(agreed.values()) >= 10
+    assert min(agreed.values()) >= 5
 
 
 def test_large_groups_agree_too() -> None:
-    for case, answer in feasible(cases(7, 10, fewest=200, most_names=500))[:8]:
+    for case, answer in feasible(cases(7, 2, fewest=150, most_names=400)):
         require_every_limit(case, answer.weights)
         nearest = nearest_weights(case)
         assert answer.distance <= np.linalg.norm(nearest - case.wanted) + 1e-8
@@ -168,25 +169,25 @@ def test_large_groups_agree_too() -> None:
 
 
 def test_solving_again_changes_nothing() -> None:
-    for case, answer in feasible(cases(2, 100)):
+    for case, answer in feasible(cases(2, 40)):
         again = solved(replace(case, wanted=np.where(case.fixed, case.wanted, answer.weights)))
         assert again.weights == pytest.approx(answer.weights, abs=2 * EDGE)
 
 
 def test_the_order_of_constraints_changes_nothing() -> None:
-    for case, answer in feasible(cases(3, 100)):
+    for case, answer in feasible(cases(3, 40)):
         turned = solved(replace(case, constraints=case.constraints[::-1]))
         assert turned.weights == pytest.approx(answer.weights, abs=1e-12)
 
 
 def test_what_the_limits_changed_adds_up_for_every_name() -> None:
-    for case, answer in feasible(cases(4, 150)):
+    for case, answer in feasible(cases(4, 50)):
         told = sum(answer.changes.values(), np.zeros(len(case)))
         assert told == pytest.approx(answer.weights - case.wanted, abs=EDGE)
 
 
 def test_only_limits_that_bind_changed_anything() -> None:
-    for case, answer in feasible(cases(5, 150)):
+    for case, answer in feasible(cases(5, 50)):
         levels = excesses(case, answer.weights)
         for number, amounts in answer.changes.items():
             if number >= 0 and np.abs(amounts).max() > 1e-9:
@@ -196,7 +197,7 @@ def test_only_limits_that_bind_changed_anything() -> None:
 
 def test_no_limit_pulls_the_wrong_way() -> None:
     shrinking = {"max_gross_exposure", "max_bucket_weight", "max_position"}
-    for _, answer in feasible(cases(6, 150)):
+    for _, answer in feasible(cases(6, 50)):
         for number, amounts in answer.changes.items():
             limit = answer.limits[number] if number >= 0 else None
             moved = np.abs(amounts) > 1e-9
@@ -247,25 +248,33 @@ def constraints(request: pytest.FixtureRequest) -> ConstraintSet:
 
 @pytest.fixture(scope="module")
 def panel() -> pl.DataFrame:
-    return panel_of(list(random_cases(8, 14, kinds=CONVEX, fewest=4, most_names=8)))
+    return panel_of(list(random_cases(8, 10, kinds=CONVEX, fewest=4, most_names=8)))
 
 
-def test_rows_in_another_order_give_the_same_weights(constraints: ConstraintSet, panel: pl.DataFrame) -> None:
+@pytest.fixture(scope="module")
+def constrained(constraints: ConstraintSet, panel: pl.DataFrame) -> ConstrainedWeights:
+    return constraints.apply(panel)
+
+
+def test_rows_in_another_order_give_the_same_weights(
+    constraints: ConstraintSet, panel: pl.DataFrame, constrained: ConstrainedWeights
+) -> None:
     shuffled = constraints.apply(panel.sample(fraction=1.0, shuffle=True, seed=1)).weights
-    straight = constraints.apply(panel).weights
-    both = straight.join(shuffled, on=["end_time", "symbol"], suffix="_2", validate="1:1")
+    both = constrained.weights.join(shuffled, on=["end_time", "symbol"], suffix="_2", validate="1:1")
     assert both["weight"].is_null().to_list() == both["weight_2"].is_null().to_list()
     assert (both["weight"] - both["weight_2"]).abs().max() <= 1e-12
 
 
-def test_a_group_alone_gets_the_same_bits_as_in_a_panel(constraints: ConstraintSet, panel: pl.DataFrame) -> None:
-    together = constraints.apply(panel).weights
+def test_a_group_alone_gets_the_same_bits_as_in_a_panel(
+    constraints: ConstraintSet, panel: pl.DataFrame, constrained: ConstrainedWeights
+) -> None:
     alone = pl.concat([constraints.apply(group).weights for group in panel.partition_by("end_time")])
-    assert together.equals(alone)
+    assert constrained.weights.equals(alone)
 
 
-def test_what_comes_out_meets_every_limit_in_force(constraints: ConstraintSet, panel: pl.DataFrame) -> None:
-    constrained = constraints.apply(panel)
+def test_what_comes_out_meets_every_limit_in_force(
+    constraints: ConstraintSet, panel: pl.DataFrame, constrained: ConstrainedWeights
+) -> None:
     assert constrained.breaches.is_empty()
     refused = set(constrained.infeasible["end_time"])
     room = {
@@ -286,17 +295,16 @@ def _case_of(rows: pl.DataFrame, constraints: Sequence[WeightConstraint]) -> Cas
 
 
 def test_a_group_is_refused_where_no_weights_exist_and_only_there(
-    constraints: ConstraintSet, panel: pl.DataFrame
+    constraints: ConstraintSet, panel: pl.DataFrame, constrained: ConstrainedWeights
 ) -> None:
-    refused = set(constraints.apply(panel).infeasible["end_time"])
+    refused = set(constrained.infeasible["end_time"])
     for (day,), rows in panel.partition_by("end_time", as_dict=True).items():
         case = _case_of(rows, constraints.constraints)
         room = [rule.most for rule in rules_of(case)]
         assert is_feasible(case, None, room) == (day not in refused), day
 
 
-def test_the_actions_of_a_solved_group_add_up(constraints: ConstraintSet, panel: pl.DataFrame) -> None:
-    constrained = constraints.apply(panel)
+def test_the_actions_of_a_solved_group_add_up(panel: pl.DataFrame, constrained: ConstrainedWeights) -> None:
     amounts = (
         constrained.actions.filter(pl.col("verb") != "unplaced")
         .group_by("end_time", "symbol")
@@ -309,9 +317,8 @@ def test_the_actions_of_a_solved_group_add_up(constraints: ConstraintSet, panel:
 
 
 def test_the_actions_of_a_name_are_chained_from_the_wanted_weight_on(
-    constraints: ConstraintSet, panel: pl.DataFrame
+    panel: pl.DataFrame, constrained: ConstrainedWeights
 ) -> None:
-    constrained = constraints.apply(panel)
     days = constrained.solved["end_time"].to_list()
     wanted = {(day, symbol): weight for day, symbol, weight in panel.select("end_time", "symbol", "weight").rows()}
     for day, _, _, symbol, _, before, after, _, _ in constrained.actions.filter(pl.col("end_time").is_in(days)).rows():

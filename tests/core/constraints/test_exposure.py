@@ -3,9 +3,11 @@ import pytest
 from hypothesis import given
 
 from core.constraints import (
+    ConstraintSet,
     LongOnlyConstraint,
     MarketNeutralConstraint,
     MaxGrossExposureConstraint,
+    MaxPositionConstraint,
     MinGrossExposureConstraint,
     NetExposureConstraint,
 )
@@ -173,3 +175,11 @@ def test_statements_speak_plainly() -> None:
     assert NetExposureConstraint(0.2, 0.5).statement == "net exposure from 20 % to 50 % of net asset value"
     assert NetExposureConstraint(maximum=0.5).statement == "net exposure at most 50 % of net asset value"
     assert NetExposureConstraint(minimum=-0.1).statement == "net exposure at least -10 % of net asset value"
+
+
+def test_a_least_gross_holds_beside_a_cap_that_undoes_its_scaling() -> None:
+    # The cap takes 0.05 of A; of the 0.1 that the gross lacks then, B and C get as much each.
+    limits = [MinGrossExposureConstraint(0.95), MaxPositionConstraint(0.4, redistribute=False)]
+    constrained = ConstraintSet(limits).apply(weights_of([0.45, 0.3, -0.15]))
+    assert listed(constrained.weights) == pytest.approx([0.4, 0.35, -0.2])
+    assert constrained.solved.height == 1

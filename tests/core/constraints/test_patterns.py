@@ -19,7 +19,8 @@ from core.constraints.exact import Exact, solve
 from core.constraints.infeasible import Conflict
 from tests.core.constraints.convex_oracle import Case, best_weights, excesses, is_feasible
 from tests.core.constraints.frames import listed, weights_of
-from tests.core.constraints.random_cases import CONVEX, DISCRETE, examples, problem_of_case, random_case
+from tests.core.constraints.random_cases import CONVEX, DISCRETE, problem_of_case, random_case
+from tests.effort import examples
 
 EDGE = 1e-9
 KINDS = (*CONVEX, *DISCRETE, *DISCRETE)
@@ -97,7 +98,7 @@ def test_a_long_and_a_short_name_of_one_bucket_both_count_for_its_minimum() -> N
 
 def test_the_gap_bounds_how_much_nearer_the_best_weights_are() -> None:
     gaps, distances = [], []
-    for number, case in enumerate(discrete_cases(31, 90, 8)):
+    for number, case in enumerate(discrete_cases(31, 30, 6)):
         answer = solve(problem_of_case(case))
         best = best_weights(case) if isinstance(answer, Exact) else None
         if best is None:
@@ -109,13 +110,13 @@ def test_the_gap_bounds_how_much_nearer_the_best_weights_are() -> None:
         gaps.append(answer.distance - least)
         distances.append(answer.distance)
     # The rule is not the optimum; it finds it nearly always, and is never absurdly far from it.
-    assert len(gaps) >= 20
+    assert len(gaps) >= 10
     assert np.mean(np.array(gaps) < 1e-6) >= 0.9
     assert np.all(np.array(gaps) <= 0.5 * np.array(distances) + 1e-6)
 
 
 def test_twelve_names_agree_with_a_search_of_all_supports_too() -> None:
-    for case in discrete_cases(32, 8, 12)[:3]:
+    for case in discrete_cases(32, 3, 12):
         answer = solve(problem_of_case(replace(case, frozen=None)))
         best = best_weights(replace(case, frozen=None)) if isinstance(answer, Exact) else None
         if best is not None:
@@ -124,7 +125,7 @@ def test_twelve_names_agree_with_a_search_of_all_supports_too() -> None:
 
 def test_weights_are_found_whenever_an_integer_program_finds_some() -> None:
     agreed = {True: 0, False: 0}
-    for number, case in enumerate(discrete_cases(33, 45, 7)):
+    for number, case in enumerate(discrete_cases(33, 30, 7)):
         answer = solve(problem_of_case(case))
         assert isinstance(answer, Exact) == is_feasible(case), number
         agreed[isinstance(answer, Exact)] += 1
@@ -132,7 +133,7 @@ def test_weights_are_found_whenever_an_integer_program_finds_some() -> None:
             assert max(excesses(case, answer.weights).values()) <= EDGE, number
             told = sum(answer.changes.values(), np.zeros(len(case)))
             assert told == pytest.approx(answer.weights - case.wanted, abs=EDGE), number
-    assert min(agreed.values()) >= 5
+    assert min(agreed.values()) >= 3
 
 
 def test_a_conflict_is_never_told_where_only_the_choice_of_names_was_wrong() -> None:

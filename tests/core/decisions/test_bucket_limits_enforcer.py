@@ -11,6 +11,7 @@ from core.decisions.bucket_limits_enforcer import BucketLimitsEnforcer, enforce_
 from core.errors import ConfigurationError
 from core.limits import PRESETS, BucketLimitsConfig
 from tests.core.decisions.build import LETTERS, asset, rows
+from tests.effort import examples
 
 ENFORCER = BucketLimitsEnforcer(LETTERS)
 LOOSE = BucketLimitsConfig(max_positions_per_bucket=9, max_allocation_per_bucket=1.0, min_buckets_represented=0)
@@ -248,13 +249,13 @@ def is_fixed(found):
     return is_held(found) and found.combined_score is None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(ASSETS, CONFIGS)
 def test_enforcement_agrees_with_loops_over_objects(assets, config):
     assert weights(ENFORCER.apply_bucket_limits(assets, config)) == pytest.approx(by_loops(assets, config))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(ASSETS, CONFIGS, st.randoms(use_true_random=False))
 def test_order_of_the_list_does_not_matter(assets, config, random):
     shuffled = random.sample(assets, len(assets))
@@ -263,7 +264,7 @@ def test_order_of_the_list_does_not_matter(assets, config, random):
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(ASSETS, CONFIGS)
 def test_every_asset_is_selected_or_rejected_and_every_rejection_is_an_action(assets, config):
     result = ENFORCER.apply_bucket_limits(assets, config)

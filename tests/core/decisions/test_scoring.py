@@ -9,6 +9,7 @@ from core.decisions.universe import UniverseBuilder
 from core.inputs import TableSignal
 from core.rebalancer import ScoringService, as_signal_values
 from tests.core.decisions.build import AS_OF
+from tests.effort import examples
 
 PLAIN = (
     TableSignal(name="technical", weight=0.6, normaliser="none"),
@@ -109,7 +110,7 @@ def test_the_face_scores_as_the_frame_does():
 VALUES = st.dictionaries(st.sampled_from("ABCDEF"), st.floats(-1e6, 1e6), min_size=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(VALUES, VALUES, st.sampled_from(["rank", "minmax", "zscore"]), st.booleans())
 def test_scores_are_between_zero_and_one_whatever_the_signals(technical, fundamental, normaliser, two_sided):
     signals = tuple(TableSignal(name=name, weight=1.0, normaliser=normaliser) for name in ("technical", "fundamental"))
@@ -123,7 +124,7 @@ def test_scores_are_between_zero_and_one_whatever_the_signals(technical, fundame
     assert (rows["score"].is_null() == rows["confidence"].is_null()).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(VALUES)
 def test_portfolios_of_a_batch_are_scored_as_if_alone(technical):
     values = as_signal_values({"technical": technical})

@@ -10,6 +10,7 @@ from core.decisions.bucket_limits_enforcer import enforce_bucket_limits
 from core.decisions.selection import chosen, chosen_per_side, unmet_buckets
 from core.limits import RebalancingLimits
 from tests.core.decisions.build import kept, rejections, rows
+from tests.effort import examples
 
 BUCKETS = RebalancingLimits(enable_bucket_diversification=True, min_buckets_represented=2)
 
@@ -229,7 +230,7 @@ def problems(draw):
     return names, bounds
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(problems())
 def test_choice_is_the_best_of_all_that_the_limits_allow(problem):
     names, bounds = problem

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from core.engine import screened_names, selected_names, within_buckets
 from core.limits import RebalancingLimits
 from core.policy import Policy
-from tests.core.constraints.random_cases import examples
 from tests.core.decisions.build import kept, rows
+from tests.effort import examples
 
 STEP = 64  # scores are multiples of 1 / STEP
 LARGE, DUST = 0.05, 0.0005  # weights of today: one that represents its bucket, and one too small for it
@@ -198,7 +198,7 @@ def chosen_by_the_engine(every: list[Name], limits: RebalancingLimits) -> list[s
     return kept(selected_names(within_buckets(screened.rows, policy).rows, policy))
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(names(tied=False), limits_drawn)
 def test_choice_is_the_optimum_of_an_integer_program(every, limits):
     choice = Program(every, limits).best_choice()
@@ -206,7 +206,7 @@ def test_choice_is_the_optimum_of_an_integer_program(every, limits):
     assert chosen_by_the_engine(every, limits) == choice
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(names(tied=True), limits_drawn)
 def test_choice_among_equal_scores_is_the_optimum_of_an_integer_program(every, limits):
     assert chosen_by_the_engine(every, limits) == Program(every, limits).best_choice()

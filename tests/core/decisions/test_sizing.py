@@ -7,6 +7,7 @@ from core.decisions.sizing import sized
 from core.limits import RebalancingLimits
 from core.policy import AsProposed, EqualWeight, InverseVolatility, LongShort, ScoreWeighted
 from tests.core.decisions.build import rows
+from tests.effort import examples
 
 HALF = RebalancingLimits(target_total_allocation=0.5)
 
@@ -59,7 +60,7 @@ def test_scores_of_zero_want_nothing_rather_than_a_guess():
     assert wanted(["A1 0", "A2 0"], ScoreWeighted()) == {"A1": 0.0, "A2": 0.0}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=8), st.sampled_from([EqualWeight(), ScoreWeighted()]))
 def test_weights_sum_to_the_total(scores, sizing):
     found = wanted([f"A{i} {score}" for i, score in enumerate(scores)], sizing)
