@@ -1,9 +1,10 @@
 PYTHON ?= python3
+EXAMPLES ?= 300
 BIN := .venv/bin
 export PYTHONPATH := .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint coverage bench format replay lock clean
+.PHONY: help demo test soak check lint coverage bench format replay lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -15,6 +16,10 @@ demo: .venv/run ## set up, and run a daily rebalance on demo data
 test: .venv/dev ## set up, and pass the tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
+soak: .venv/dev ## the same tests at length, for hours: random cases by the hundred, whole replays (EXAMPLES=300)
+	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/python -m tests.soak.race
+
 check: test lint coverage ## all of it: tests, lint, format, types, import contracts, the coverage floor
 
 lint: .venv/dev ## lint, format, types and import contracts
@@ -24,12 +29,13 @@ lint: .venv/dev ## lint, format, types and import contracts
 	$(BIN)/lint-imports
 
 coverage: .venv/dev ## lines and branches of buckets, enforcement and constraints: all of them
-	EVENKEEL_EXAMPLES=20 $(BIN)/pytest -n 2 --dist worksteal tests/core/constraints tests/core/decisions --cov --cov-report=
+	$(BIN)/pytest -n 2 --dist worksteal tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
-bench: .venv/dev ## measure: bucket enforcement, and weight constraints beside a peer
+bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, publishing to PostgreSQL
 	$(BIN)/python -m tests.benchmarks.bench_buckets
 	$(BIN)/python -m tests.benchmarks.bench_constraints
+	$(BIN)/python -m tests.benchmarks.bench_publish
 
 format: .venv/dev ## format the code
 	$(BIN)/ruff format .

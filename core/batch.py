@@ -1,13 +1,14 @@
 """A batch from the database to its records, without Prefect: what the flow's tasks call around the engine.
 
-`rebalance` is a whole batch. `read` takes one snapshot of the inputs, `judged` lets the data gate judge them and
-computes the signals, and once the engine has planned, `records` makes one record per portfolio, published or refused,
-with its identity. Publishing is the store's: `core.store.publish`.
+`rebalance` is a whole batch. `read` takes the inputs: one snapshot of the database, or for a day that is done again
+what was stored with its runs (`core.stored`), in one part for each set of inputs. Of each part, `judged` lets the data
+gate judge the inputs and computes the signals, and once the engine has planned, `records` makes one record per
+portfolio, published or refused, with its identity. Publishing is the store's: `core.store.publish`.
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from core.engine import Plan, considered_universe, decided
 from core.inputs import Gated, judge, judge_coverage, signal_values, table_names
 from core.models import Inputs
 from core.policy import Policy
-from core.results.identity import inputs_hashes, run_id
-from core.results.summary import BatchReport, Outcome
+from core.results.identity import environment, frame_hashes, inputs_hashes, run_id
+from core.results.summary import BatchReport, Outcome, joined
 from core.results.verify import breach_sentence
 from core.schemas import (
     UNKNOWN_BUCKET,
@@ -31,12 +32,14 @@ from core.schemas import (
     BucketStatisticsRows,
     Decisions,
     Explanations,
+    Findings,
     Relaxations,
     Severity,
     Targets,
     empty,
 )
 from core.store import Published, RunRecord
+from core.stored import read as read  # a part of the batch's story
 from core.version import __version__
 
 OUTPUTS = {
@@ -48,6 +51,7 @@ OUTPUTS = {
     "explanations": Explanations,
     "decisions": Decisions,
 }
+LOOK_BACK_DAYS = 31  # so far back each batch looks for what killed runs left; the housekeeping looks everywhere
 TOLD = 4  # so many reasons of a refusal are told in full
 WIDEN = "Widen one of these limits in the policy, or change what conflicts with it."
 STOPS = (Severity.STOP_BATCH.value, Severity.STOP_PORTFOLIO.value)
@@ -55,12 +59,13 @@ STOPS = (Severity.STOP_BATCH.value, Severity.STOP_PORTFOLIO.value)
 
 @dataclass(frozen=True)
 class Occasion:
-    """One batch: which policy, for which morning, and when it was started, by the clock of whoever started it."""
+    """One batch: which policy, for which morning, and when it was started, by whom and by whose clock."""
 
     policy: Policy
     as_of: dt.date
     batch_id: str
     started_at: dt.datetime  # with its zone
+    holder: str = "a batch"  # what others are told who want to do the same
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,16 @@ class Judged:
     """Inputs that the data gate has judged, with the signals computed from them.
 
     `findings`: schema `Findings`, those of the gate, of the signals and of their coverage. `signal_values`: symbol,
-    signal, value. `inputs_hashes`: the hash of the input rows of each requested portfolio.
+    signal, value. `inputs_hashes`: the hash of the input rows of each requested portfolio. `frame_hashes`: the hash of
+    each whole frame of `inputs`.
     """
 
+    inputs: Inputs = field(repr=False)
+    frame_hashes: Mapping[str, str] = field(repr=False)
     gated: Gated = field(repr=False)
     signal_values: pl.DataFrame = field(repr=False)
     findings: pl.DataFrame = field(repr=False)
-    inputs_hashes: dict[str, str]
+    inputs_hashes: Mapping[str, str]
 
 
 def rebalance(
@@ -85,24 +93,42 @@ def rebalance(
     *,
     clock: Callable[[], dt.datetime],
     dry_run: bool = False,
+    fresh: bool = True,
 ) -> BatchReport:
-    """Read, decide and publish one batch: what the flow does, without Prefect.
+    """Read, decide and publish one batch: what the flow does, without Prefect and without its guard.
 
     `root` is the folder of all targets; `clock` tells the time, with its zone, at which a run is finished.
     """
+    parts = read(engine, root, occasion.policy, occasion.as_of, portfolios, fresh=fresh)
+    return joined(opened(occasion), [_rebalanced(engine, root, occasion, part, clock, dry_run) for part in parts])
+
+
+def _rebalanced(
+    engine: Engine, root: Path, occasion: Occasion, inputs: Inputs, clock: Callable[[], dt.datetime], dry_run: bool
+) -> BatchReport:
     policy = occasion.policy
-    data = judged(read(engine, policy, occasion.as_of, portfolios), policy)
-    plan = decided(considered_universe(data.gated, policy), data.signal_values, data.gated.nav, policy)
-    made = records(data, plan, occasion)
-    published = [None if dry_run else store.publish(engine, root, record, clock()) for record in made]
-    outcomes = [outcome(record, done) for record, done in zip(made, published, strict=True)]
-    return report(plan, data, occasion, outcomes, dry_run=dry_run)
+    facts = judged(inputs, policy)
+    plan = decided(considered_universe(facts.gated, policy), facts.signal_values, facts.gated.nav, policy)
+    return planned(plan, facts, occasion) if dry_run else published(engine, root, plan, facts, occasion, clock)
 
 
-def read(engine: Engine, policy: Policy, as_of: dt.date, portfolios: Sequence[str] | None = None) -> Inputs:
-    """One snapshot of everything that a batch reads; `portfolios`: their ids, none for all active ones."""
-    since = as_of - dt.timedelta(days=policy.history_days)
-    return store.read_inputs(engine, policy.reads, as_of, portfolios or None, since)
+def published(
+    engine: Engine, root: Path, plan: Plan, facts: Judged, occasion: Occasion, clock: Callable[[], dt.datetime]
+) -> BatchReport:
+    """Publish each portfolio of a part, all of it or nothing; what was published before is recognised."""
+    made = records(facts, plan, occasion)
+    return report(plan, facts, occasion, made, [store.publish(engine, root, record, clock()) for record in made])
+
+
+def planned(plan: Plan, facts: Judged, occasion: Occasion) -> BatchReport:
+    """Say what would become of each portfolio of a part; nothing is published."""
+    made = records(facts, plan, occasion)
+    return report(plan, facts, occasion, made, [None] * len(made))
+
+
+def tidied(engine: Engine, root: Path, as_of: dt.date) -> list[str]:
+    """Remove what killed runs left behind in the days up to this one; returns the files."""
+    return store.remove_leftovers(engine, root, [as_of - dt.timedelta(days=days) for days in range(LOOK_BACK_DAYS)])
 
 
 def judged(inputs: Inputs, policy: Policy) -> Judged:
@@ -116,12 +142,14 @@ def judged(inputs: Inputs, policy: Policy) -> Judged:
         require_known(policy.constraints, set(assets["symbol"]), {*assets["bucket"].drop_nulls(), UNKNOWN_BUCKET})
     computed, signal_findings = signal_values(gated, policy.all_signals)
     coverage = judge_coverage(computed, gated.candidates, policy.data_gate)
-    portfolio_ids = inputs["portfolios"]["portfolio_id"].drop_nulls().cast(pl.String).unique().sort().to_list()
+    hashes = frame_hashes(inputs)
     return Judged(
+        inputs=inputs,
+        frame_hashes=hashes,
         gated=gated,
         signal_values=computed,
         findings=pl.concat([gated.findings, signal_findings, coverage]),
-        inputs_hashes=dict(inputs_hashes(inputs, portfolio_ids)),
+        inputs_hashes=inputs_hashes(inputs, hashes),
     )
 
 
@@ -132,7 +160,7 @@ def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRe
     shared = findings.filter(pl.col("portfolio_id").is_null())
     own = _by_portfolio(findings.drop_nulls("portfolio_id"))
     conflicts = dict(plan.infeasible.select("portfolio_id", "conflict").iter_rows())
-    of_batch = _of_batch(occasion)
+    of_batch = _of_batch(occasion, judged_inputs)
     return [
         _record(
             portfolio_id,
@@ -150,7 +178,7 @@ def _by_portfolio(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {str(key[0]): part for key, part in frame.partition_by("portfolio_id", as_dict=True).items()}
 
 
-def _of_batch(occasion: Occasion) -> dict[str, Any]:
+def _of_batch(occasion: Occasion, judged_inputs: Judged) -> dict[str, Any]:
     """What all records of a batch have in common."""
     return {
         "as_of": occasion.as_of,
@@ -159,6 +187,9 @@ def _of_batch(occasion: Occasion) -> dict[str, Any]:
         "policy_hash": occasion.policy.hash,
         "policy": occasion.policy.document,
         "program_version": __version__,
+        "environment": environment(),
+        "inputs": judged_inputs.inputs,
+        "frame_hashes": judged_inputs.frame_hashes,
         "started_at": occasion.started_at,
     }
 
@@ -207,29 +238,55 @@ def refusal(
     return "\n\n".join(part for part in (conflict, told) if part) or None
 
 
-def outcome(record: RunRecord, published: Published | None = None) -> Outcome:
-    """What became of a record; without publishing it, what would."""
-    done = "planned" if published is None else published.outcome
-    return Outcome(record.portfolio_id, "refused" if record.refused else done, record.refusal)
-
-
-def report(
-    plan: Plan, judged_inputs: Judged, occasion: Occasion, outcomes: Sequence[Outcome], *, dry_run: bool
-) -> BatchReport:
-    """Everything that is told about a batch; a refused run has no targets."""
-    refused = [told.portfolio_id for told in outcomes if told.outcome == "refused"]
-    kept = ~pl.col("portfolio_id").is_in(refused)
+def opened(occasion: Occasion, *, dry_run: bool = False) -> BatchReport:
+    """The report of a batch of which nothing has been done yet."""
     return BatchReport(
         as_of=occasion.as_of,
         policy_name=occasion.policy.name,
         batch_id=occasion.batch_id,
         dry_run=dry_run,
+        outcomes=[],
+        targets=empty(Targets),
+        actions=empty(Actions),
+        findings=empty(Findings),
+        bucket_statistics=empty(BucketStatisticsRows),
+        relaxations=empty(Relaxations),
+        explanations=empty(Explanations),
+        decisions=empty(Decisions),
+    )
+
+
+def report(
+    plan: Plan, judged_inputs: Judged, occasion: Occasion, made: Sequence[RunRecord], done: Sequence[Published | None]
+) -> BatchReport:
+    """Everything that is told about the records of a part and what became of them; nothing has, in a dry run.
+
+    A refused run has no targets; those of a run that was there already are the stored ones.
+    """
+    outcomes = [_outcome(record, published) for record, published in zip(made, done, strict=True)]
+    refused = [told.portfolio_id for told in outcomes if told.outcome == "refused"]
+    kept = ~pl.col("portfolio_id").is_in(refused)
+    stored = [published.targets for published in done if published is not None]
+    return replace(
+        opened(occasion, dry_run=None in done),
         outcomes=outcomes,
-        targets=plan.targets.filter(kept),
+        targets=pl.concat([plan.targets.clear(), *stored]) if stored else plan.targets.filter(kept),
         actions=plan.actions,
         findings=judged_inputs.findings,
         bucket_statistics=plan.bucket_statistics.filter(kept),
         relaxations=plan.relaxations,
         explanations=plan.explanations.filter(kept),
         decisions=plan.decisions.with_columns(target_weight=pl.when(kept).then("target_weight")),
+    )
+
+
+def _outcome(record: RunRecord, published: Published | None) -> Outcome:
+    """What became of a record; without publishing it, what would."""
+    done = "planned" if published is None else published.outcome
+    return Outcome(
+        record.portfolio_id,
+        "refused" if record.refused else done,
+        record.refusal,
+        record.run_id,
+        None if published is None else published.supersedes,
     )

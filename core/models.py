@@ -4,7 +4,7 @@ Every fraction is of net asset value: `position_size_percentage=0.05` is 5 %.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -102,3 +102,24 @@ class Inputs:
 
     def __getitem__(self, table: str) -> pl.DataFrame:
         return self.frames[table]
+
+    @property
+    def all_frames(self) -> dict[str, pl.DataFrame]:
+        """Every frame by its name, `last_prices` among them."""
+        return {**self.frames, "last_prices": self.last_prices}
+
+    @property
+    def portfolio_ids(self) -> list[str]:
+        """The portfolios of the batch, in order."""
+        return self["portfolios"]["portfolio_id"].drop_nulls().cast(pl.String).unique().sort().to_list()
+
+    def of(self, portfolio_ids: Collection[str]) -> "Inputs":
+        """The same without the rows of the batch's other portfolios."""
+        others = sorted({*self.portfolio_ids} - {*portfolio_ids})
+        kept = {
+            name: frame.filter(~pl.col("portfolio_id").cast(pl.String).is_in(others).fill_null(False))
+            if "portfolio_id" in frame.columns
+            else frame
+            for name, frame in self.all_frames.items()
+        }
+        return Inputs(self.as_of, kept, kept.pop("last_prices"))

@@ -2,7 +2,7 @@
 
 Commands that run no flow do not import Prefect. An error is one clear paragraph and a non-zero exit status; `--debug`
 adds the traceback. Exit status: 0 done, 1 an error, 2 wrong usage, 3 a portfolio was refused (the others were
-published).
+published), 4 another run is at work on a portfolio (the others were published), 5 something that was verified differs.
 """
 
 import datetime as dt
@@ -22,19 +22,21 @@ from sqlalchemy.engine import Engine
 from core import store
 from core.errors import EvenkeelError, StoreError, nearest_hint
 from core.limits import RebalancingLimits
+from core.results.diff_text import LEFT, diff_document, headline, sections, titled
 from core.results.document import document, to_json
 from core.results.summary import BatchReport, Outcome, Row, summary, target_table
 from core.version import __version__
+from deployments.diff import diffs
 from deployments.explain import told
 from tasks.settings import named_policy, settings
 
-REFUSED = 3
+REFUSED, BUSY, DIFFERENT = 3, 4, 5
 PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "core",
 }
-TEXT_COLUMNS = {"portfolio", "symbol", "bucket", "action", "reason"}
+TEXT_COLUMNS = {"portfolio", "symbol", "bucket", "action", "reason", "as of", "run", "verdict", "detail"} | LEFT
 
 app = App(
     name="evenkeel",
@@ -91,6 +93,7 @@ def run(
     policy: str = "conservative",
     as_of: dt.date | None = None,
     portfolio: Portfolios = None,
+    fresh: Switch = False,
     dry_run: Switch = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -104,6 +107,9 @@ def run(
         The morning to decide for. Default: today, in the policy's time zone.
     portfolio:
         Id of a portfolio; give it once for each. Default: all active ones.
+    fresh:
+        Read all inputs from the database as it stands. Otherwise a portfolio that was published for this morning
+        already is decided from the inputs that were stored then.
     dry_run:
         Decide and show everything, but publish nothing.
     as_json:
@@ -111,14 +117,14 @@ def run(
     """
     named_policy(policy)  # an error in it, or a database that is not ready, is told at once
     _ready()
-    report = _run_flow(policy, as_of, portfolio, dry_run)
+    report = _run_flow(policy=policy, as_of=as_of, portfolios=portfolio, fresh=fresh, dry_run=dry_run)
     if as_json:
         print(to_json(_documents(report, policy)))
     else:
         _console().print(Markdown(summary(report)))
         _print_rows(target_table(report.targets))
         _print_where(report)
-    return REFUSED if report.refused else 0
+    return REFUSED if report.refused else BUSY if report.busy else 0
 
 
 @app.command
@@ -171,6 +177,79 @@ def explain(
 
 
 @app.command
+def diff(
+    before: str,
+    after: str,
+    *,
+    portfolio: Annotated[str | None, Parameter(name=["--portfolio", "-p"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Say what changed from one run to another: inputs, policy, program, and which targets moved through which rule.
+
+    Parameters
+    ----------
+    before:
+        The id of a run, or its first 6 characters at least; or a date, for the runs that are current on it.
+    after:
+        The run or date to compare with it.
+    portfolio:
+        Id of a portfolio. Default, of dates: all that have a current run on both.
+    as_json:
+        Print everything as JSON, in full precision.
+    """
+    found = diffs(_ready(), settings().targets, before, after, portfolio)
+    if as_json:
+        print(to_json([diff_document(each) for each in found]))
+        return
+    for each in found:
+        print("\n".join([titled(each), headline(each), *each.notes]))
+        for title, rows in sections(each):
+            print(f"\n{title}")
+            _print_rows(rows)
+        print()
+
+
+@app.command
+def verify(
+    *,
+    as_of: dt.date | None = None,
+    portfolio: Annotated[str | None, Parameter(name=["--portfolio", "-p"])] = None,
+    run_id: Annotated[str | None, Parameter(name="--run")] = None,
+    every: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Verify what is published: files, rows and hashes, and that the stored inputs give the same targets again.
+
+    Exit status 5 where something differs. Nothing is changed, and files that no run names stay where they are.
+
+    Parameters
+    ----------
+    as_of:
+        The date of the runs. Default: the latest one that has current targets.
+    portfolio:
+        Id of a portfolio. Default: all.
+    run_id:
+        One run, by its id or its first 6 characters at least; it may be a refused one.
+    every:
+        All runs that were ever published, superseded ones too, of the date asked for or else of all dates.
+    as_json:
+        Print every check as JSON.
+    """
+    from deployments import verify as verifying  # here, as it brings the engine, which other commands do without
+
+    database, root = _ready(), settings().targets
+    checks = verifying.checked(
+        database, root, verifying.runs_to_verify(database, as_of, portfolio, run_id, every=every)
+    )
+    if as_json:
+        print(to_json(verifying.document(checks)))
+    else:
+        _print_rows(verifying.lines(checks))
+        print("\n".join(verifying.closing(checks)))
+    return DIFFERENT if verifying.differs(checks) else 0
+
+
+@app.command
 def check(policy: str) -> None:
     """Read a policy, and say what is wrong with it or what it amounts to.
 
@@ -186,7 +265,7 @@ def check(policy: str) -> None:
         print(f"- {constraint.statement}")
 
 
-def _run_flow(policy: str, as_of: dt.date | None, portfolios: list[str] | None, dry_run: bool) -> BatchReport:
+def _run_flow(**parameters: Any) -> BatchReport:
     """Run the flow in this process, and return its report, also where it refused portfolios."""
     for name, default in PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, default)
@@ -194,7 +273,7 @@ def _run_flow(policy: str, as_of: dt.date | None, portfolios: list[str] | None, 
 
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
-    return rebalanced(policy=policy, as_of=as_of, portfolios=portfolios, dry_run=dry_run)
+    return rebalanced(**parameters)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -200,7 +200,7 @@ def through_flow(policy: str, as_of: dt.date) -> BatchReport:
     """Run one day as the schedule would."""
     from flows.daily_rebalance import rebalanced
 
-    return rebalanced(policy=policy, as_of=as_of, portfolios=[policy])
+    return rebalanced(policy=policy, as_of=as_of, portfolios=[policy], fresh=True)
 
 
 def main(folder: Path) -> None:

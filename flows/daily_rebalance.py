@@ -1,16 +1,22 @@
 """The daily rebalance: from yesterday's positions and today's signals to today's published targets."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any, cast
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from core.results.summary import BatchReport
-from flows.occasion import BatchRefusedError, occasion_of, verdict
+from core import batch
+from core.batch import Judged, Occasion
+from core.engine import Plan
+from core.models import Inputs
+from core.results.summary import BatchReport, joined
+from flows.occasion import BatchBusyError, BatchRefusedError, occasion_of, verdict
 from tasks.decide import build_universe, constrain, enforce_buckets, make_targets, score, select, size, verify
+from tasks.guard import one_at_a_time
 from tasks.load import judge_inputs, load_inputs, read_policy
-from tasks.publish import plan_only, publish, report
+from tasks.publish import plan_only, publish, remove_leftovers, report
 
 
 @flow(name="daily-rebalance")
@@ -19,36 +25,59 @@ def daily_rebalance(
     as_of: date | None = None,
     portfolios: list[str] | None = None,
     dry_run: bool = False,
+    fresh: bool = False,
 ) -> State[BatchReport]:
     """Rebalance the portfolios for one morning and publish their targets.
 
     Ends Failed where a portfolio is refused, naming it and the reason; the other portfolios are published. Running it
-    again is always safe: the same inputs and policy give the same run, once.
+    again is always safe: the same inputs and policy give the same run, once. Where another run is at work on the same
+    portfolios and date, it leaves them alone, says whose they are, and ends Busy if there are no others.
 
     Args:
         policy: The policy's name: a file in the folder of policies, without `.yaml`.
         as_of: The morning to decide for. Empty: the day this run was scheduled for, in the policy's time zone.
         portfolios: Ids of the portfolios to rebalance. Empty: all active ones.
         dry_run: Decide and show everything, but publish nothing.
+        fresh: Read all inputs from the database as it stands. Otherwise a portfolio that was published for this
+            morning already is decided from the inputs that were stored then.
     """
     document = read_policy(policy)
     occasion = occasion_of(document, as_of)
-    inputs = load_inputs(document, occasion.as_of, portfolios)
-    judged = judge_inputs(inputs, document)
-    scored = score(build_universe(judged, document), judged, document)
-    enforced = enforce_buckets(scored, document)
-    selected = select(enforced, document)
-    constrained = constrain(size(selected, document), judged, document)
-    breaches = verify(constrained, judged, document)
-    plan = make_targets([scored, enforced, selected], constrained, breaches, judged, document)
-    outcomes = (plan_only if dry_run else publish)(plan, judged, occasion)
-    return verdict(report(plan, judged, occasion, outcomes, dry_run))
+    parts = load_inputs(document, occasion.as_of, portfolios, fresh)
+    told = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
+    report(told)
+    return verdict(told)
+
+
+def _run(parts: list[Inputs], occasion: Occasion) -> BatchReport:
+    """Decide and publish, while nobody else does the same."""
+    with one_at_a_time(occasion, parts) as at_work:
+        opened = replace(batch.opened(occasion), removed=remove_leftovers(occasion.as_of), outcomes=at_work.busy)
+        return joined(opened, [publish(*_decided(part, occasion), occasion, at_work) for part in at_work.own(parts)])
+
+
+def _dry_run(parts: list[Inputs], occasion: Occasion) -> BatchReport:
+    """Decide, and say what would be published."""
+    opened = batch.opened(occasion, dry_run=True)
+    return joined(opened, [plan_only(*_decided(part, occasion), occasion) for part in parts])
+
+
+def _decided(inputs: Inputs, occasion: Occasion) -> tuple[Plan, Judged]:
+    """The chain, from one set of inputs to the plan of its portfolios."""
+    policy = occasion.policy
+    judged = judge_inputs(inputs, policy)
+    scored = score(build_universe(judged, policy), judged, policy)
+    enforced = enforce_buckets(scored, policy)
+    selected = select(enforced, policy)
+    constrained = constrain(size(selected, policy), judged, policy)
+    breaches = verify(constrained, judged, policy)
+    return make_targets([scored, enforced, selected], constrained, breaches, judged, policy), judged
 
 
 def rebalanced(**parameters: Any) -> BatchReport:
-    """Run the flow in this process, and return its report, also where it refused portfolios."""
+    """Run the flow in this process, and return its report, also where portfolios were refused or busy."""
     state: State[Any] = daily_rebalance(**parameters, return_state=True)
     try:
         return cast("BatchReport", state.result())
-    except BatchRefusedError as refusal:
-        return refusal.report
+    except (BatchRefusedError, BatchBusyError) as ended:
+        return ended.report

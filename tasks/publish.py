@@ -1,6 +1,7 @@
 """Tasks that tell: publish the targets as Parquet and SQL, and report the batch as artifacts."""
 
-from datetime import UTC, datetime
+import logging
+from datetime import UTC, date, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -8,32 +9,39 @@ from prefect.cache_policies import NO_CACHE
 from core import batch, store
 from core.batch import Judged, Occasion
 from core.engine import Plan
-from core.results.summary import BatchReport, Outcome
+from core.results.summary import BatchReport
 from tasks.artifacts import create_artifacts
+from tasks.guard import AtWork
 from tasks.retries import DELAYS, RETRIES, on_outage
 from tasks.settings import settings
 
+logger = logging.getLogger("core.publish")
+
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
-def publish(plan: Plan, judged: Judged, occasion: Occasion) -> list[Outcome]:
+def remove_leftovers(as_of: date) -> list[str]:
+    """Remove the files that runs which were killed have left behind."""
+    removed = batch.tidied(store.engine_from_url(settings().database_url), settings().targets, as_of)
+    for path in removed:
+        logger.warning("removed %s, which a killed run had left behind and no run names", path)
+    return removed
+
+
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+def publish(plan: Plan, judged: Judged, occasion: Occasion, at_work: AtWork) -> BatchReport:
     """Publish each portfolio, all of it or nothing; what was published before is recognised."""
+    at_work.require_held()
     database = store.engine_from_url(settings().database_url)
-    outcomes = []
-    for record in batch.records(judged, plan, occasion):
-        published = store.publish(database, settings().targets, record, datetime.now(UTC))
-        outcomes.append(batch.outcome(record, published))
-    return outcomes
+    return batch.published(database, settings().targets, plan, judged, occasion, lambda: datetime.now(UTC))
 
 
 @task(cache_policy=NO_CACHE)
-def plan_only(plan: Plan, judged: Judged, occasion: Occasion) -> list[Outcome]:
+def plan_only(plan: Plan, judged: Judged, occasion: Occasion) -> BatchReport:
     """Say what would become of each portfolio; nothing is published."""
-    return [batch.outcome(record) for record in batch.records(judged, plan, occasion)]
+    return batch.planned(plan, judged, occasion)
 
 
 @task(cache_policy=NO_CACHE)
-def report(plan: Plan, judged: Judged, occasion: Occasion, outcomes: list[Outcome], dry_run: bool) -> BatchReport:
+def report(told: BatchReport) -> None:
     """Create the artifacts: the summary, and tables of enforcement actions, targets and buckets."""
-    told = batch.report(plan, judged, occasion, outcomes, dry_run=dry_run)
     create_artifacts(told)
-    return told

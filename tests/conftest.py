@@ -1,10 +1,12 @@
-"""Settings that are read at the first import, and the one Prefect server of a test process.
+"""Settings that are read at the first import, and the one Prefect server and the one PostgreSQL of a test process.
 
 No telemetry, and a server without the services that no test looks at. Tests run side by side, so Polars gets one
 thread.
 """
 
+import datetime as dt
 import os
+import shutil
 
 os.environ.update(
     POLARS_MAX_THREADS="1",
@@ -19,7 +21,9 @@ os.environ.update(
 import pytest
 from hypothesis import settings
 
-settings.register_profile("patient", deadline=None, max_examples=40)  # few enough for every day, on a busy machine
+from tests.effort import examples
+
+settings.register_profile("patient", deadline=None, max_examples=examples(25))  # on a busy machine
 settings.load_profile("patient")
 
 
@@ -32,3 +36,72 @@ def prefect_server():
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with quiet, prefect_test_harness(server_startup_timeout=120):
         yield PREFECT_API_URL.value()
+
+
+@pytest.fixture(scope="session")
+def demo_database(tmp_path_factory):
+    """An SQLite file with the demo market of 2026-11-20, filled once; each test that needs it takes a copy."""
+    from core import store
+    from deployments.demo_market import demo_market
+
+    path = tmp_path_factory.mktemp("demo") / "evenkeel.db"
+    engine = store.engine_from_url(f"sqlite:///{path}")
+    store.init(engine)
+    store.load_frames(engine, demo_market(dt.date(2026, 11, 20)))
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL server of its own, see `tests.postgres`."""
+    from tests.postgres import PostgresServer
+
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """The address of a PostgreSQL database with Evenkeel's tables, new for each test."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database(request, tmp_path):
+    """The address of a database with Evenkeel's tables, new for each test: a test runs on SQLite and on PostgreSQL."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres")
+    from core import store
+
+    url = f"sqlite:///{tmp_path / 'evenkeel.db'}"
+    store.init(store.engine_from_url(url))
+    return url
+
+
+@pytest.fixture(scope="session")
+def demo_template(postgres_server):
+    """A PostgreSQL database with the same market, for `postgres_server` to copy."""
+    from core import store
+    from deployments.demo_market import demo_market
+
+    def fill(engine):
+        store.init(engine)
+        store.load_frames(engine, demo_market(dt.date(2026, 11, 20)))
+
+    postgres_server.make_template("demo", fill)
+    return "demo"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_demo_database(request, tmp_path):
+    """The address of a database with the demo market of 2026-11-20, new for each test, on either database."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("demo_database"), tmp_path / "evenkeel.db")
+        yield f"sqlite:///{tmp_path / 'evenkeel.db'}"
+        return
+    template = request.getfixturevalue("demo_template")
+    with request.getfixturevalue("postgres_server").database(template) as url:
+        yield url

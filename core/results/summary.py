@@ -8,7 +8,7 @@ limits gave way (`relaxation_lines`), what was enforced (`enforced_lines`) and w
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,7 @@ from core.schemas import Severity
 
 SHOWN = 20  # so many lines of one kind a summary tells
 NONE = "–"
+FRAMES = ("targets", "actions", "findings", "bucket_statistics", "relaxations", "explanations", "decisions")
 WORDS = ("for example", "why")  # columns of sentences
 
 Row = dict[str, str]
@@ -26,11 +27,16 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run: `published`, `unchanged`, `restored`, `refused`, or `planned` in a dry run; and why."""
+    """What became of one run: `published`, `unchanged`, `restored`, `refused`, or `planned` in a dry run; and why.
+
+    `busy`: somebody else is at work on it. `supersedes` is the id of the run whose place it took.
+    """
 
     portfolio_id: str
     outcome: str
     reason: str | None = None
+    run_id: str | None = None
+    supersedes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,13 @@ class BatchReport:
     explanations: pl.DataFrame = field(repr=False)
     decisions: pl.DataFrame = field(repr=False)
 
+    removed: Sequence[str] = ()  # files that a killed run had left behind
+
+    @property
+    def busy(self) -> list[Outcome]:
+        """The outcomes of the runs that somebody else is at work on."""
+        return [outcome for outcome in self.outcomes if outcome.outcome == "busy"]
+
     @property
     def refused(self) -> list[Outcome]:
         """The outcomes of the refused runs."""
@@ -62,6 +75,15 @@ class BatchReport:
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
+def joined(opened: BatchReport, parts: Sequence[BatchReport]) -> BatchReport:
+    """The report of a batch, with what its parts tell."""
+    every = [opened, *parts]
+    frames = {name: pl.concat([getattr(part, name) for part in every]) for name in FRAMES}
+    frames["findings"] = frames["findings"].unique(maintain_order=True)  # those of shared inputs are told once
+    outcomes = sorted((told for part in every for told in part.outcomes), key=lambda told: told.portfolio_id)
+    return replace(opened, outcomes=outcomes, **frames)
+
+
 def summary(report: BatchReport) -> str:
     """The summary of a batch as Markdown."""
     parts = [
@@ -69,10 +91,12 @@ def summary(report: BatchReport) -> str:
         f"Policy **{report.policy_name}** · {_counts(report)}",
         "**Dry run: nothing was published.**" if report.dry_run else "",
         _section("Refused", [_refusal_line(told) for told in report.refused[:SHOWN]]),
+        _section("Busy", [f"- {told.reason}" for told in report.busy[:SHOWN]]),
         _section("Portfolios", _markdown(portfolio_lines(report)[: 5 * SHOWN], right=2)),
         _section("Limits that gave way", _markdown(relaxation_lines(report.relaxations)[: 5 * SHOWN], right=3)),
         _section("Enforced", _markdown(enforced_lines(report.actions), right=1)),
         _section("Data", finding_lines(report.findings)[:SHOWN]),
+        _section("Removed, left behind by a run that was killed", [f"- `{path}`" for path in report.removed[:SHOWN]]),
         _left_out(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,9 +1,13 @@
 """The store: the only wing that knows SQL and Parquet."""
 
-from core.store.database import engine_from_url, is_outage
+from core.store.database import engine_from_url
+from core.store.guard import Busy, Guard, guarded
+from core.store.input_files import InputSet, current_inputs, stored_inputs
+from core.store.leftovers import remove_leftovers
 from core.store.load import load_folder, load_frames
 from core.store.publish import Published, RunRecord, publish
 from core.store.published import (
+    find_run,
     read_current,
     read_runs,
     read_targets,
@@ -11,14 +15,22 @@ from core.store.published import (
     run_rows,
     symbol_rows,
     symbols_considered,
+    unnamed_files,
 )
 from core.store.read import read_inputs
+from core.store.refusals import is_outage
 from core.store.upgrade import init, require_current
 
 __all__ = [
+    "Busy",
+    "Guard",
+    "InputSet",
     "Published",
     "RunRecord",
+    "current_inputs",
     "engine_from_url",
+    "find_run",
+    "guarded",
     "init",
     "is_outage",
     "load_folder",
@@ -28,9 +40,12 @@ __all__ = [
     "read_inputs",
     "read_runs",
     "read_targets",
+    "remove_leftovers",
     "require_current",
     "run_days",
     "run_rows",
+    "stored_inputs",
     "symbol_rows",
     "symbols_considered",
+    "unnamed_files",
 ]

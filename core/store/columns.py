@@ -1,9 +1,9 @@
 """Columns that come from outside, given the types of their schema.
 
-`typed_frame` makes a frame of what a database driver returns; a column takes its type where every cell fits
-(`fitted`), else it stays as it came, for the data gate to judge. `converted` never guesses: a text is a number, an ISO
-date, a truth or a member only if it is written as one, and a number is never a date, a truth or a name. A cell that
-does not fit becomes null there, so `misfits` can point at it.
+`typed_frame` makes a frame of the rows that a database driver returns, `fitted_frame` of its columns; a column takes
+its type where every cell fits (`fitted`), else it stays as it came, for the data gate to judge. `converted` never
+guesses: a text is a number, an ISO date, a truth or a member only if it is written as one, and a number is never a
+date, a truth or a name. A cell that does not fit becomes null there, so `misfits` can point at it.
 """
 
 import datetime as dt
@@ -36,11 +36,17 @@ def required_columns(table: str) -> list[str]:
 def typed_frame(names: Sequence[str], rows: Sequence[Sequence[Any]], types: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """The rows of a driver as a frame of the columns in `types`; those that the rows lack are null, others dropped."""
     cells = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
-    absent = (None,) * len(rows)
-    return pl.DataFrame([fitted(_series(name, cells.get(name, absent)), dtype) for name, dtype in types.items()])
+    return fitted_frame([as_series(name, cells[name]) for name in types if name in cells], len(rows), types)
 
 
-def _series(name: str, cells: Sequence[Any]) -> pl.Series:
+def fitted_frame(columns: Sequence[pl.Series], height: int, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """A frame of the columns in `types`, each in its type where every cell fits; those that are not there are null."""
+    found = {column.name: column for column in columns}
+    absent = pl.repeat(None, height, dtype=pl.Null, eager=True)
+    return pl.DataFrame([fitted(found.get(name, absent.alias(name)), dtype) for name, dtype in types.items()])
+
+
+def as_series(name: str, cells: Sequence[Any]) -> pl.Series:
     """A column of a driver's objects. Of mixed kinds, which SQLite permits, all become text."""
     try:
         if Decimal in set(map(type, cells)):

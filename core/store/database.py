@@ -1,13 +1,13 @@
 """The database: how it is addressed, and the two ways of talking to it.
 
 `engine_from_url` makes an engine, `reading` opens one consistent snapshot that cannot write, `writing` one transaction
-that either happens completely or not at all. Whatever the database refuses becomes a `StoreError` without passwords.
+that either happens completely or not at all. Whatever the database refuses becomes a `StoreError`
+(`core.store.refusals`).
 
 SQLite needs to be told what others do by themselves (SQLAlchemy, "Serializable isolation, savepoints, transactional
 DDL"): the driver's own transaction handling is switched off, and `_begin` opens each transaction explicitly.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from core.errors import StoreError
+from core.store.refusals import explained
 
 EXAMPLES = "for example sqlite:///var/evenkeel.db or postgresql+psycopg://user@host/database"
-SQLITE_AWAY = ("locked", "busy", "unable to open", "disk I/O")  # as its messages say
+DRIVERS = ("sqlite+pysqlite", "postgresql+psycopg")
 BUSY_SECONDS = 30  # how long SQLite waits for another writer
 READS = "evenkeel_reads"  # an execution option: this connection's transactions only read
 
@@ -28,29 +29,32 @@ READS = "evenkeel_reads"  # an execution option: this connection's transactions 
 def engine_from_url(url: str) -> Engine:
     """An engine for a database address; the folder of an SQLite file is created. Connects to nothing yet.
 
-    Raises `StoreError` for an address that cannot be read, or whose driver is not installed.
+    Raises `StoreError` for an address that cannot be read, or that is not of SQLite or of PostgreSQL by psycopg.
     """
     address = _parsed(url)
     is_sqlite = address.get_backend_name() == "sqlite"
     if is_sqlite:
         _create_folder(address)
-    try:
-        engine = sa.create_engine(address, connect_args={"timeout": BUSY_SECONDS} if is_sqlite else {})
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError(
-            f"no driver for {address.drivername!r} is installed: install it, or use {EXAMPLES}."
-        ) from error
-    if is_sqlite:
+        engine = sa.create_engine(address, connect_args={"timeout": BUSY_SECONDS})
         sa.event.listen(engine, "connect", _connected)
         sa.event.listen(engine, "begin", _begin)
-    return engine
+        return engine
+    return sa.create_engine(address, pool_pre_ping=True)  # a connection may have died while nobody used it
 
 
 def _parsed(url: str) -> URL:
+    # Neither the address is repeated, which may hold a password, nor the error that repeats it.
     try:
-        return make_url(url)
-    except (ArgumentError, ValueError) as error:  # the address is not repeated: it may hold a password
-        raise StoreError(f"the database address cannot be read: write it as {EXAMPLES}.") from error
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        raise StoreError(f"the database address cannot be read: write it as {EXAMPLES}.") from None
+    try:
+        driver = f"{address.get_backend_name()}+{address.get_driver_name()}"
+    except (NoSuchModuleError, ModuleNotFoundError):
+        driver = address.drivername
+    if driver not in DRIVERS:
+        raise StoreError(f"{driver!r} is not a database that Evenkeel works with: use {EXAMPLES}.")
+    return address
 
 
 def _create_folder(address: URL) -> None:
@@ -81,39 +85,15 @@ def reading(engine: Engine) -> Iterator[Connection]:
     options: dict[str, Any] = {READS: True}
     if engine.dialect.name == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with _explained(engine), engine.connect() as connection, connection.execution_options(**options).begin():
+    with explained(engine), engine.connect() as connection, connection.execution_options(**options).begin():
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine, lock: str) -> Iterator[Connection]:
     """One transaction that writes. `lock` names what it changes: no two with the same name run at the same time."""
-    with _explained(engine), engine.begin() as connection:
+    with explained(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             key = sa.func.hashtextextended(f"evenkeel {lock}", 0)
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
         yield connection
-
-
-@contextmanager
-def _explained(engine: Engine) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        address = engine.url.set(query={}).render_as_string(hide_password=True)
-        reason = " ".join(str(error.orig).split()).rstrip(".")
-        raise StoreError(
-            f"the database {address} refuses: {reason}. Check that EVENKEEL_DATABASE_URL is right, that the database "
-            "is up and not locked by another process, and that `evenkeel init` has created its tables."
-        ) from error
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether an error of the store is the database's being away or busy, so that trying again may help.
-
-    SQLite calls a wrong query an operational error too; there, only a lock or a file that cannot be opened is one.
-    """
-    cause = error.__cause__
-    if not isinstance(error, StoreError) or not isinstance(cause, OperationalError | InterfaceError):
-        return False
-    return not isinstance(cause.orig, sqlite3.Error) or any(word in str(cause.orig) for word in SQLITE_AWAY)

@@ -25,7 +25,12 @@ TARGET_TYPES: dict[str, pl.DataType] = {"run_id": pl.String(), **types_of(Target
 
 def relative_path(as_of: dt.date, portfolio_id: str, run_id: str) -> str:
     """Where a run's targets are, below the root of all targets."""
-    return f"as_of={as_of}/portfolio_id={quote(portfolio_id, safe='')}/{quote(run_id, safe='')}.parquet"
+    return f"{day_folder(as_of)}/portfolio_id={quote(portfolio_id, safe='')}/{quote(run_id, safe='')}.parquet"
+
+
+def day_folder(as_of: dt.date) -> str:
+    """The folder of all targets of a date."""
+    return f"as_of={as_of}"
 
 
 def encoded(run_id: str, targets: pl.DataFrame) -> bytes:
@@ -41,7 +46,7 @@ def digest(content: bytes) -> str:
 
 
 def write_file(root: Path, path: str, content: bytes) -> None:
-    """Write a target file: when this returns, it is whole and on disk; before, there is none of its name."""
+    """Write a file: when this returns, it is whole and on disk; before, there is none of its name."""
     target = root / path
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
@@ -54,8 +59,8 @@ def write_file(root: Path, path: str, content: bytes) -> None:
         _sync_folder(target.parent)
     except OSError as error:
         raise StoreError(
-            f"targets cannot be written to {target}: {error.strerror}. Check EVENKEEL_TARGETS, its permissions and "
-            "free space; nothing was published."
+            f"{target} cannot be written: {error.strerror}. Check EVENKEEL_TARGETS, its permissions and free space; "
+            "nothing was published."
         ) from error
 
 

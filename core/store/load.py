@@ -11,16 +11,15 @@ positions of a portfolio and date, the candidates of a date; a name that is no l
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
-from core.errors import InputError, StoreError, nearest_hint
+from core.errors import InputError, nearest_hint
 from core.schemas import INPUTS
 from core.store import tables
+from core.store.bulk import replace_rows
 from core.store.columns import converted, misfits, required_columns, types_of
 from core.store.database import writing
 
@@ -170,7 +169,7 @@ def _replace(connection: Connection, name: str, frame: pl.DataFrame) -> None:
     table = tables.inputs[name]
     if name in LISTS:
         _delete_lists(connection, table, frame.select(LISTS[name]).unique())
-    connection.execute(_upsert(connection, table), frame.to_dicts())
+    replace_rows(connection, table, frame)
 
 
 def _delete_lists(connection: Connection, table: sa.Table, lists: pl.DataFrame) -> None:
@@ -178,14 +177,3 @@ def _delete_lists(connection: Connection, table: sa.Table, lists: pl.DataFrame) 
     named = lists.rename({column: f"of_{column}" for column in lists.columns})
     same = [table.c[column] == sa.bindparam(f"of_{column}") for column in lists.columns]
     connection.execute(sa.delete(table).where(*same), named.to_dicts())
-
-
-def _upsert(connection: Connection, table: sa.Table) -> Any:
-    """An insert that replaces the other columns of a row with the same key."""
-    dialects: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-    if connection.dialect.name not in dialects:
-        raise StoreError(f"loading into {connection.dialect.name} is not supported: use SQLite or PostgreSQL.")
-    insert = dialects[connection.dialect.name](table)
-    key = [column.name for column in table.primary_key]
-    others = {column.name: insert.excluded[column.name] for column in table.c if column.name not in key}
-    return insert.on_conflict_do_update(index_elements=key, set_=others)

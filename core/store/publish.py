@@ -1,14 +1,19 @@
 """Publishing a run: everywhere or nowhere.
 
-`publish` judges the record (`_require_publishable`), then, under a lock of its portfolio and date, writes the target
-file (`core.store.files`) and after it all rows in one transaction. A file that no published run names does not exist
-for any reader, so the commit is the moment at which a run appears, whenever the process is killed.
+`publish` judges the record (`_require_publishable`), then, under a lock of its portfolio and date, writes the files of
+its inputs (`core.store.input_files`) and of its targets (`core.store.files`), and all rows in one transaction. A file
+that no row names does not exist for any reader, so the commit is the moment at which a run appears, whenever the
+process is killed; what it left is removed later (`core.store.leftovers`).
 
 A run that is known already changes no row of its own: while it is current nothing happens, and if another had
-superseded it, the two change places (`_again`). A refused run leaves its row and what tells why (`_refuse`).
+superseded it, the two change places (`_again`); each time that a run becomes the current one is a row of `promotions`.
+So publishing the same record again is safe, and that is how an unknown outcome is resolved: where the database went
+away at the commit, the record is published again, and the run is found or made. A refused run leaves its row and what
+tells why (`_refuse`).
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +24,19 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.errors import PublishingRefusedError
 from core.limits import TOLERANCE
+from core.models import Inputs
+from core.results.identity import inputs_id
 from core.schemas import CASH_SYMBOL, Targets
-from core.store.columns import types_of
+from core.store.bulk import insert_rows
+from core.store.columns import typed_frame, types_of
 from core.store.database import writing
 from core.store.files import digest, encoded, relative_path, write_file
-from core.store.tables import SCHEMAS, outputs, runs
+from core.store.input_files import keep_inputs
+from core.store.leftovers import while_files_are_written
+from core.store.tables import SCHEMAS, outputs, promotions, runs
+
+Done = Literal["published", "unchanged", "restored", "refused"]
+Status = Literal["published", "refused"]
 
 REFUSED_ROWS = ("findings", "breaches", "relaxations", "decisions")  # beside its row in `runs`
 
@@ -32,7 +45,8 @@ REFUSED_ROWS = ("findings", "breaches", "relaxations", "decisions")  # beside it
 class RunRecord:
     """One run as it is to be published: what it is, what made it, and its rows (of this run only).
 
-    `reason` says why a run is refused before it had weights to breach anything; else it is None.
+    `inputs` and `frame_hashes` are those of its whole batch. `reason` says why a run is refused before it had weights
+    to breach anything; else it is None.
     """
 
     portfolio_id: str
@@ -44,6 +58,7 @@ class RunRecord:
     policy: str = field(repr=False)  # the document itself
     inputs_hash: str
     program_version: str
+    environment: str
     started_at: dt.datetime  # with its zone
     targets: pl.DataFrame = field(repr=False)
     actions: pl.DataFrame = field(repr=False)
@@ -53,7 +68,14 @@ class RunRecord:
     relaxations: pl.DataFrame = field(repr=False)
     explanations: pl.DataFrame = field(repr=False)
     decisions: pl.DataFrame = field(repr=False)
+    inputs: Inputs = field(repr=False)
+    frame_hashes: Mapping[str, str] = field(repr=False)
     reason: str | None = None
+
+    @property
+    def inputs_id(self) -> str:
+        """What the run's batch was made from."""
+        return inputs_id(self.frame_hashes)
 
     @property
     def refused(self) -> bool:
@@ -76,14 +98,18 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Published:
-    """What became of a run, and where it is. `status` is the run's own now: published, or refused."""
+    """What became of a run, and where it is. `status` is the run's own now: published, or refused.
 
-    outcome: Literal["published", "unchanged", "restored", "refused"]
+    `targets` are those that stand in the database: of a run that was there already, not those of the record.
+    """
+
+    outcome: Done
     run_id: str
     run_key: int
     path: str | None  # relative to the root of all targets; None for a refused run
-    supersedes: int | None  # the run_key of the run whose place it took
-    status: Literal["published", "refused"]
+    supersedes: str | None  # the run_id of the run whose place it took
+    status: Status
+    targets: pl.DataFrame = field(repr=False, compare=False)
 
 
 def publish(engine: Engine, root: Path, record: RunRecord, finished_at: dt.datetime) -> Published:
@@ -94,9 +120,11 @@ def publish(engine: Engine, root: Path, record: RunRecord, finished_at: dt.datet
     """
     _require_publishable(record)
     with writing(engine, lock=f"{record.portfolio_id} {record.as_of}") as connection:
+        while_files_are_written(connection)
         known = connection.execute(sa.select(runs).where(runs.c.run_id == record.run_id)).one_or_none()
         if known is not None:
-            return _again(connection, record, known)
+            return _again(connection, record, known, finished_at)
+        keep_inputs(connection, root, record.inputs, record.frame_hashes)
         if record.refused:
             return _refuse(connection, record, finished_at)
         return _publish(connection, root, record, finished_at)
@@ -152,29 +180,58 @@ def _named(record: RunRecord) -> str:
 # what becomes of it
 
 
-def _again(connection: Connection, record: RunRecord, known: sa.Row[Any]) -> Published:
-    """A run that is known already: unchanged, or current again."""
+def _again(connection: Connection, record: RunRecord, known: sa.Row[Any], now: dt.datetime) -> Published:
+    """A run that is known already: unchanged, or current again; published, where this very batch did it."""
     if record.refused != (known.status == "refused"):
         raise PublishingRefusedError(
             f"run {record.run_id} of {_named(record)} was {known.status} and would now be "
             f"{'refused' if record.refused else 'published'} ({record.refusal or known.reason}), with the same inputs, "
             "policy and program version: a changed program needs a new version."
         )
+    own = known.batch_id == record.batch_id
     if record.refused:
-        return Published("unchanged", record.run_id, known.run_key, None, None, "refused")
+        return Published(
+            "refused" if own else "unchanged",
+            record.run_id,
+            known.run_key,
+            None,
+            None,
+            "refused",
+            record.targets.clear(),
+        )
+    stored = _stored_targets(connection, known.run_key)
+    _require_same(record, stored)
     if known.status == "published":
-        return Published("unchanged", record.run_id, known.run_key, known.parquet_path, known.supersedes, "published")
-    replaced = _supersede_current(connection, record)
-    change = {"status": "published", "supersedes": replaced}
-    connection.execute(sa.update(runs).where(runs.c.run_key == known.run_key).values(change))
-    return Published("restored", record.run_id, known.run_key, known.parquet_path, replaced, "published")
+        replaced = _run_id(connection, known.supersedes) if own else None
+        outcome: Done = "published" if own else "unchanged"
+    else:
+        outcome, replaced = "restored", _promote(connection, record, known.run_key, now)
+    return Published(outcome, record.run_id, known.run_key, known.parquet_path, replaced, "published", stored)
+
+
+def _stored_targets(connection: Connection, run_key: int) -> pl.DataFrame:
+    table, types = outputs["targets"], types_of(Targets)
+    rows = connection.execute(sa.select(*(table.c[name] for name in types)).where(table.c.run_key == run_key)).all()
+    return typed_frame(list(types), rows, types).sort("symbol")
+
+
+def _require_same(record: RunRecord, stored: pl.DataFrame) -> None:
+    """What was decided now is what was published then, to the tolerance of another environment."""
+    both = record.targets.join(stored, on="symbol", how="full", coalesce=True, suffix="_then")
+    same = (pl.col("target_weight") - pl.col("target_weight_then")).abs() <= TOLERANCE
+    strange = both.filter(~same.fill_null(False))["symbol"].sort().to_list()
+    if strange:
+        raise PublishingRefusedError(
+            f"run {record.run_id} of {_named(record)} was published with other targets for {', '.join(strange[:10])}, "
+            "from the same inputs, policy and program version: a changed program needs a new version."
+        )
 
 
 def _refuse(connection: Connection, record: RunRecord, finished_at: dt.datetime) -> Published:
     run_key = _insert_run(connection, record, finished_at, status="refused", reason=record.refusal)
     for table in REFUSED_ROWS:
         _insert_rows(connection, table, run_key, record.rows(table))
-    return Published("refused", record.run_id, run_key, None, None, "refused")
+    return Published("refused", record.run_id, run_key, None, None, "refused", record.targets.clear())
 
 
 def _publish(connection: Connection, root: Path, record: RunRecord, finished_at: dt.datetime) -> Published:
@@ -182,24 +239,40 @@ def _publish(connection: Connection, root: Path, record: RunRecord, finished_at:
     content = encoded(record.run_id, record.targets)
     write_file(root, path, content)
     file = {"parquet_path": path, "parquet_sha256": digest(content)}
-    replaced = _supersede_current(connection, record)
-    run_key = _insert_run(connection, record, finished_at, status="published", supersedes=replaced, **file)
+    supersedes, _ = _current(connection, record)
+    run_key = _insert_run(connection, record, finished_at, status="superseded", supersedes=supersedes, **file)
     for table in outputs:
         _insert_rows(connection, table, run_key, record.rows(table))
-    return Published("published", record.run_id, run_key, path, replaced, "published")
+    replaced = _promote(connection, record, run_key, finished_at)
+    return Published("published", record.run_id, run_key, path, replaced, "published", record.targets)
+
+
+def _current(connection: Connection, record: RunRecord) -> tuple[int | None, str | None]:
+    """Key and id of the current run of the portfolio and date, if there is one."""
+    current = sa.select(runs.c.run_key, runs.c.run_id).where(
+        runs.c.portfolio_id == record.portfolio_id, runs.c.as_of == record.as_of, runs.c.status == "published"
+    )
+    found = connection.execute(current).one_or_none()
+    return (found.run_key, found.run_id) if found else (None, None)
+
+
+def _promote(connection: Connection, record: RunRecord, run_key: int, now: dt.datetime) -> str | None:
+    """Make a run the current one of its portfolio and date, and return the id of the one whose place it took."""
+    replaced, replaced_id = _current(connection, record)
+    for key, status in ((replaced, "superseded"), (run_key, "published")):
+        connection.execute(sa.update(runs).where(runs.c.run_key == key).values(status=status))
+    place = {"portfolio_id": record.portfolio_id, "as_of": record.as_of}
+    row = place | {"run_key": run_key, "replaced": replaced, "promoted_at": now}
+    connection.execute(sa.insert(promotions).values(row))
+    return replaced_id
 
 
 # rows
 
 
-def _supersede_current(connection: Connection, record: RunRecord) -> int | None:
-    """Make the portfolio's published run of the date superseded, if there is one, and return its key."""
-    current = sa.and_(
-        runs.c.portfolio_id == record.portfolio_id, runs.c.as_of == record.as_of, runs.c.status == "published"
-    )
-    run_key: int | None = connection.scalar(sa.select(runs.c.run_key).where(current))
-    connection.execute(sa.update(runs).where(current).values(status="superseded"))
-    return run_key
+def _run_id(connection: Connection, run_key: int | None) -> str | None:
+    run_id: str | None = connection.scalar(sa.select(runs.c.run_id).where(runs.c.run_key == run_key))
+    return run_id
 
 
 def _insert_run(connection: Connection, record: RunRecord, finished_at: dt.datetime, **outcome: Any) -> int:
@@ -210,8 +283,5 @@ def _insert_run(connection: Connection, record: RunRecord, finished_at: dt.datet
 
 
 def _insert_rows(connection: Connection, table: str, run_key: int, rows: pl.DataFrame) -> None:
-    if rows.is_empty():
-        return
     numbers = {} if "seq" in rows.columns or "seq" not in outputs[table].c else {"seq": pl.int_range(pl.len())}
-    numbered = rows.with_columns(run_key=pl.lit(run_key), **numbers)
-    connection.execute(sa.insert(outputs[table]), numbered.to_dicts())
+    insert_rows(connection, outputs[table], rows.with_columns(run_key=pl.lit(run_key), **numbers))

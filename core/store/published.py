@@ -3,7 +3,8 @@
 A Parquet file counts only if a published run names it, and only with the content that the run was published with
 (`read_targets`). The view `current_targets` gives the same rows from SQL (`read_current`). Rows of any run, superseded
 and refused ones included, are read by its id (`run_rows`), those of one symbol by the keys of several runs
-(`symbol_rows`). `last_prices` is what the data gate measures jumps against.
+(`symbol_rows`). `find_run` finds a run by the beginning of its id, `unnamed_files` what belongs to none.
+`last_prices` is what the data gate measures jumps against.
 """
 
 import datetime as dt
@@ -13,14 +14,16 @@ from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 
 from core.errors import StoreError
 from core.schemas import KEYS, RUN_KEYS
 from core.store.columns import typed_frame, types_of
 from core.store.database import reading
 from core.store.files import TARGET_TYPES, read_file
-from core.store.tables import SCHEMAS, current_targets, outputs, runs
+from core.store.input_files import FOLDER, input_path
+from core.store.snapshot import Snapshot, snapshot
+from core.store.tables import SCHEMAS, current_targets, input_frames, outputs, runs
 
 RUN_TYPES: dict[str, pl.DataType] = {
     **dict.fromkeys(runs.c.keys(), pl.String()),
@@ -30,6 +33,8 @@ RUN_TYPES: dict[str, pl.DataType] = {
     "started_at": pl.Datetime("us", "UTC"),
     "finished_at": pl.Datetime("us", "UTC"),
 }
+SHORTEST_PREFIX = 6  # of a run's id, for a person who need not write all of it
+FEW = 10  # so many runs a message lists
 LAST_PRICE_TYPES = {"portfolio_id": pl.String(), "symbol": pl.String(), "as_of": pl.Date(), "close": pl.Float64()}
 
 
@@ -49,9 +54,9 @@ def read_targets(
 
 def read_current(engine: Engine, as_of: dt.date | None = None, portfolio_id: str | None = None) -> pl.DataFrame:
     """Current targets from SQL, of one date and portfolio or of all: the same rows and columns as `read_targets`."""
-    with reading(engine) as connection:
-        rows = connection.execute(_narrowed(sa.select(current_targets), current_targets, as_of, portfolio_id)).all()
-    return typed_frame(current_targets.c.keys(), rows, TARGET_TYPES).sort(KEYS)
+    with snapshot(engine) as moment:
+        found = moment.result(_narrowed(sa.select(current_targets), current_targets, as_of, portfolio_id))
+    return found.frame(TARGET_TYPES).sort(KEYS)
 
 
 def read_runs(engine: Engine, as_of: dt.date | None = None, portfolio_id: str | None = None) -> pl.DataFrame:
@@ -88,6 +93,39 @@ def run_days(engine: Engine) -> pl.DataFrame:
     return typed_frame(list(RUN_KEYS), rows, {name: RUN_TYPES[name] for name in RUN_KEYS}).sort(RUN_KEYS)
 
 
+def find_run(engine: Engine, prefix: str) -> pl.DataFrame:
+    """The one row of table `runs` whose id is `prefix`, or begins with it. Raises `StoreError` unless there is one."""
+    short = len(prefix) < SHORTEST_PREFIX
+    alike = runs.c.run_id == prefix if short else runs.c.run_id.startswith(prefix, autoescape=True)
+    with reading(engine) as connection:
+        rows = connection.execute(sa.select(runs).where(alike).order_by(runs.c.run_key)).all()
+    found = pl.DataFrame(rows, schema=RUN_TYPES, orient="row")
+    found = found.filter(pl.col("run_id").str.starts_with(prefix))  # SQLite ignores upper and lower case
+    if prefix in found["run_id"]:
+        return found.filter(run_id=prefix)
+    if found.is_empty():
+        remedy = f"give at least {SHORTEST_PREFIX} characters of its id." if short else "table `runs` lists them all."
+        raise StoreError(f"there is no run {prefix!r}: {remedy}")
+    if found.height > 1:
+        told = [f"{row['run_id']} ({row['portfolio_id']}, {row['as_of']})" for row in found.iter_rows(named=True)]
+        more = f" and {len(told) - FEW} more" if len(told) > FEW else ""
+        raise StoreError(f"several runs begin with {prefix!r}: {', '.join(told[:FEW])}{more}. Give more characters.")
+    return found
+
+
+def unnamed_files(engine: Engine, root: Path) -> list[str]:
+    """The files of targets and inputs below `root` that no row names, as paths below it.
+
+    Killed runs left them, or a run that is publishing at this moment will name them; none counts for any reader.
+    """
+    folders = [root / FOLDER, *root.glob("as_of=*")]
+    found = {str(path.relative_to(root)) for folder in folders for path in folder.rglob("*") if path.is_file()}
+    with reading(engine) as connection:
+        targets = set(connection.scalars(sa.select(runs.c.parquet_path)))
+        inputs = set(map(input_path, connection.scalars(sa.select(input_frames.c.content_hash))))
+    return sorted(found - targets - inputs)
+
+
 def symbol_rows(engine: Engine, table: str, run_keys: Sequence[int], symbol: str) -> pl.DataFrame:
     """The rows of one symbol in several runs: run_key, and the columns of the table's schema, in their order."""
     rows = outputs[table]
@@ -106,7 +144,7 @@ def symbols_considered(engine: Engine, run_keys: Sequence[int]) -> list[str]:
         return sorted(connection.scalars(query))
 
 
-def last_prices(connection: Connection, as_of: dt.date, portfolios: Sequence[str] | None) -> pl.DataFrame:
+def last_prices(moment: Snapshot, as_of: dt.date, portfolios: Sequence[str] | None) -> pl.DataFrame:
     """The prices of each portfolio's last published run before `as_of`: portfolio_id, symbol, as_of, close."""
     targets = outputs["targets"]
     latest = sa.select(runs.c.portfolio_id, sa.func.max(runs.c.as_of).label("as_of"))
@@ -120,8 +158,7 @@ def last_prices(connection: Connection, as_of: dt.date, portfolios: Sequence[str
     )
     if portfolios is not None:
         query = query.where(runs.c.portfolio_id.in_(portfolios))
-    rows = connection.execute(query).all()
-    return typed_frame(list(LAST_PRICE_TYPES), rows, LAST_PRICE_TYPES).sort("portfolio_id", "symbol")
+    return moment.result(query).frame(LAST_PRICE_TYPES).sort("portfolio_id", "symbol")
 
 
 def _narrowed(

@@ -1,7 +1,7 @@
 """Queries of the desk's own in place of input tables: bound, run, and their columns checked.
 
-`query_frame` binds the dates a query asks for (`_bound`), runs it, and refuses a result without the columns that are
-needed (`_require_columns`). Dates are bound, never pasted.
+`query_frame` binds the dates a query asks for (`_bound`), runs it in the snapshot, and refuses a result without the
+columns that are needed (`_require_columns`). Dates are bound, never pasted.
 """
 
 import datetime as dt
@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, ResourceClosedError
+from sqlalchemy.exc import DBAPIError
 
 from core.errors import InputError, StoreError
-from core.store.columns import typed_frame
+from core.store.refusals import is_away, reason_of
+from core.store.snapshot import Snapshot
 
 
 def query_frame(
-    connection: Connection,
+    snapshot: Snapshot,
     query: str,
     sql: str,
     dates: Mapping[str, dt.date],
@@ -26,19 +26,21 @@ def query_frame(
 ) -> pl.DataFrame:
     """The rows of a query with the columns of `types`; further columns are dropped. `query` names it in messages.
 
-    Raises `InputError` for an unknown parameter or a column that is missing or there twice; `StoreError` where the
-    database refuses the query.
+    Raises `InputError` for an unknown parameter, for a column that is missing, there twice or of a type that cannot be
+    read, and for a statement that gives no rows; `StoreError` where the database refuses the query.
     """
+    bound = _bound(query, sql, dates)
     try:
-        result = connection.execute(_bound(query, sql, dates))
-        names = list(result.keys())
-    except ResourceClosedError as error:
-        raise InputError(f"{query} returns no rows: write one SELECT statement.") from error
+        result = snapshot.result(bound)
     except DBAPIError as error:
-        reason = " ".join(str(error.orig).split()).rstrip(".")
-        raise StoreError(f"{query} fails: {reason}. Correct it in the policy.") from error
-    _require_columns(query, names, types, required)
-    return typed_frame(names, result.all(), types)
+        if is_away(error):
+            raise
+        raise StoreError(f"{query} fails: {reason_of(error)}. Correct it in the policy.") from error
+    _require_columns(query, result.names, types, required)
+    try:
+        return result.frame(types)
+    except InputError as error:
+        raise InputError(f"{query}: {error}") from error
 
 
 def _bound(query: str, sql: str, dates: Mapping[str, dt.date]) -> sa.TextClause:
@@ -56,6 +58,8 @@ def _bound(query: str, sql: str, dates: Mapping[str, dt.date]) -> sa.TextClause:
 def _require_columns(
     query: str, names: Sequence[str], types: Mapping[str, pl.DataType], required: Sequence[str]
 ) -> None:
+    if not names:
+        raise InputError(f"{query} returns no rows: write one SELECT statement.")
     missing = [name for name in required if name not in names]
     if missing:
         raise InputError(f"{query} lacks {', '.join(missing)}; it has: {', '.join(names)}. Name them with AS.")

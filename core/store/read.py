@@ -1,7 +1,7 @@
 """Reading what a batch needs, in one snapshot of the database.
 
-`read_inputs` reads each frame from its table (`_Snapshot._table`) or from the query that stands in for it
-(`_Snapshot._query`), within the same dates (`_Snapshot._windows`) and, for holdings, of the same portfolios. Nothing
+`read_inputs` reads each frame from its table (`_Reader._table`) or from the query that stands in for it
+(`_Reader._query`), within the same dates (`_Reader._windows`) and, for holdings, of the same portfolios. Nothing
 is judged here but what keeps a frame from being one at all: a query that fails or lacks a column, a portfolio that
 nobody knows. Cells that do not fit their column's type are handed on as they came; the data gate names them.
 """
@@ -13,17 +13,17 @@ from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 
 from core.errors import InputError, nearest_hint
 from core.models import Inputs
 from core.schemas import INPUTS, Signals
 from core.source import Source
 from core.store import tables
-from core.store.columns import required_columns, typed_frame, types_of
-from core.store.database import reading
+from core.store.columns import required_columns, types_of
 from core.store.published import last_prices
 from core.store.queries import query_frame
+from core.store.snapshot import Snapshot, snapshot
 
 HOLDINGS = ("positions", "cash")  # the tables of which a batch reads its own portfolios only
 
@@ -40,11 +40,11 @@ def read_inputs(
     Raises `InputError` where no portfolio is active, a requested one is unknown, or a query does not give the columns
     of its frame; `StoreError` where the database cannot be read.
     """
-    with reading(engine) as connection:
-        snapshot = _Snapshot(connection, source, as_of, since, portfolios)
-        frames = {name: snapshot.frame(name) for name in INPUTS}
-        frames["signals"] = _stacked([frames["signals"], *map(snapshot.signal, source.signal_queries)])
-        published = last_prices(connection, as_of, portfolios)
+    with snapshot(engine) as moment:
+        reader = _Reader(moment, source, as_of, since, portfolios)
+        frames = {name: reader.frame(name) for name in INPUTS}
+        frames["signals"] = _stacked([frames["signals"], *map(reader.signal, source.signal_queries)])
+        published = last_prices(moment, as_of, portfolios)
     known = frames["portfolios"]
     chosen = _chosen(known, portfolios)
     frames["portfolios"] = chosen
@@ -77,10 +77,10 @@ class _Window:
 
 
 @dataclass(frozen=True)
-class _Snapshot:
+class _Reader:
     """The database at one moment, as one batch sees it."""
 
-    connection: Connection
+    snapshot: Snapshot
     source: Source
     as_of: dt.date
     since: dt.date
@@ -107,12 +107,12 @@ class _Snapshot:
         query = sa.select(*columns).select_from(table).where(*dates)
         if name in HOLDINGS and self.portfolios is not None:
             query = query.where(table.c.portfolio_id.in_(self.portfolios))
-        return typed_frame(table.c.keys(), self.connection.execute(query).all(), types_of(INPUTS[name]))
+        return self.snapshot.result(query).frame(types_of(INPUTS[name]))
 
     def _query(self, query: str, name: str, sql: str, types: pl.Schema) -> pl.DataFrame:
         dates = {"as_of": self.as_of, "since": self.since}
         required = [column for column in required_columns(name) if column in types]
-        return self._within(name, query_frame(self.connection, query, sql, dates, types, required))
+        return self._within(name, query_frame(self.snapshot, query, sql, dates, types, required))
 
     def _within(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
         for window in self._windows(name):

@@ -100,6 +100,8 @@ runs = sa.Table(
     sa.Column("policy", sa.Text, nullable=False),  # the document itself
     sa.Column("inputs_hash", sa.Text, nullable=False),
     sa.Column("program_version", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text),  # what computed it; null for runs of a program that did not say
+    sa.Column("inputs_id", sa.Text),  # what it was made from, see `input_frames`; null for those runs too
     sa.Column("started_at", Moment, nullable=False),
     sa.Column("finished_at", Moment, nullable=False),
     sa.Column("parquet_path", sa.Text),  # relative to the folder of the targets; null for a refused run
@@ -118,6 +120,49 @@ sa.Index(
     sqlite_where=sa.text("status = 'published'"),
     postgresql_where=sa.text("status = 'published'"),
 )
+
+promotions = sa.Table(
+    "promotions",
+    metadata,
+    sa.Column("promotion_key", sa.Integer, primary_key=True),
+    sa.Column("portfolio_id", sa.Text, nullable=False),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.Column("run_key", sa.Integer, sa.ForeignKey("runs.run_key", name="fk_promotions_run_key"), nullable=False),
+    sa.Column("replaced", sa.Integer, sa.ForeignKey("runs.run_key", name="fk_promotions_replaced")),
+    sa.Column("promoted_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What was current when: one row each time that a run became the current one of its portfolio and date."""
+
+input_frames = sa.Table(
+    "input_frames",
+    metadata,
+    sa.Column("inputs_id", sa.Text, nullable=False),
+    sa.Column("frame", sa.Text, nullable=False),
+    sa.Column("content_hash", sa.Text, nullable=False),  # names the file, see `core.store.input_files`
+    sa.PrimaryKeyConstraint("inputs_id", "frame"),
+)
+"""What a batch read: the content of each of its frames."""
+
+guards = sa.Table(
+    "guards",
+    metadata,
+    sa.Column("portfolio_id", sa.Text, nullable=False),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.PrimaryKeyConstraint("portfolio_id", "as_of"),
+)
+"""On PostgreSQL, a row that whoever works on this portfolio and date keeps locked."""
+
+holders = sa.Table(
+    "holders",
+    metadata,
+    sa.Column("portfolio_id", sa.Text, nullable=False),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("since", Moment, nullable=False),
+    sa.PrimaryKeyConstraint("portfolio_id", "as_of"),
+)
+"""On PostgreSQL, who locked the row of `guards` last, and when; it says something only while that row is locked."""
 
 SCHEMAS: MappingProxyType[str, type[dy.Schema]] = MappingProxyType(
     {

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import replace
+from itertools import count
 
 import polars as pl
 import pytest
@@ -26,29 +27,23 @@ from core.inputs import (
 )
 from core.policy import DEFAULT_SIGNALS, InverseVolatility, LongShort, ScoreWeighted, Scoring, SourceConfig
 from core.schemas import Actions, Breaches, Findings, empty
-from deployments.demo_market import demo_market
 
 AS_OF = dt.date(2026, 11, 20)
+BATCHES = count()
 NOON = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 LIMITS = RebalancingLimits(initial_new_positions=10, enable_bucket_diversification=True)
 
 
-@pytest.fixture(scope="module")
-def market():
-    return demo_market(AS_OF)
-
-
 @pytest.fixture
-def database(tmp_path, market):
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    store.init(engine)
-    store.load_frames(engine, market)
-    return engine
+def database(any_demo_database):
+    engine = store.engine_from_url(any_demo_database)
+    yield engine
+    engine.dispose()
 
 
 def run(database, tmp_path, portfolios=None, **settings):
     policy = Policy(**{"name": "test", "limits": LIMITS} | settings)
-    occasion = Occasion(policy, AS_OF, "batch", NOON)
+    occasion = Occasion(policy, AS_OF, f"batch {next(BATCHES)}", NOON)
     return batch.rebalance(database, tmp_path / "targets", occasion, portfolios, clock=lambda: NOON)
 
 
@@ -116,7 +111,7 @@ def test_deliberately_broken_constraints_publish_nothing(database, tmp_path, mon
     report = run(database, tmp_path)
     assert set(outcomes(report).values()) == {"refused"}
     assert store.read_current(database).is_empty()
-    assert not (tmp_path / "targets").exists()
+    assert not list((tmp_path / "targets").glob("as_of=*"))
 
 
 def test_a_weight_that_moves_without_an_action_is_refused_within_all_limits_too(database, tmp_path, monkeypatch):
@@ -227,7 +222,7 @@ def calmness(history: pl.DataFrame) -> pl.DataFrame:
 
 def test_signals_come_from_tables_prices_a_query_and_a_function_alike(database, tmp_path):
     execute(database, "CREATE TABLE moods (day DATE, ticker TEXT, mood FLOAT)")
-    execute(database, "INSERT INTO moods SELECT '2026-11-20', symbol, length(name) + unicode(symbol) FROM assets")
+    execute(database, "INSERT INTO moods SELECT '2026-11-20', symbol, 10 * length(name) + length(symbol) FROM assets")
     sql = "SELECT day AS as_of, ticker AS symbol, mood AS value FROM moods WHERE day <= :as_of"
     signals = (
         DEFAULT_SIGNALS[0],

@@ -8,6 +8,7 @@ import pytest
 from core import batch, store
 from core.engine import considered_universe, decided
 from core.policy import Policy
+from core.stored import read_afresh
 from deployments.replay import Desk, Market, morning, opened
 from tasks.settings import named_policy
 from tests.deployments.test_replay import DATA, SPLITS
@@ -55,7 +56,7 @@ def changed(policy: Policy, way: dict, value: float) -> Policy:
 
 
 def planned(engine, policy, as_of):
-    judged = batch.judged(batch.read(engine, policy, as_of, ["tight"]), policy)
+    judged = batch.judged(read_afresh(engine, policy, as_of, ["tight"]), policy)
     return decided(considered_universe(judged.gated, policy), judged.signal_values, judged.gated.nav, policy)
 
 

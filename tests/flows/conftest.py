@@ -1,4 +1,5 @@
 import datetime as dt
+import shutil
 
 import pytest
 
@@ -16,11 +17,9 @@ def market():
 
 
 @pytest.fixture
-def database(tmp_path, monkeypatch, market):
+def database(tmp_path, monkeypatch, demo_database):
     """A database of its own with the demo market, which the environment names."""
+    shutil.copy(demo_database, tmp_path / "evenkeel.db")
     monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path / 'evenkeel.db'}")
     monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / "targets"))
-    engine = store.engine_from_url(settings().database_url)
-    store.init(engine)
-    store.load_frames(engine, market)
-    return engine
+    return store.engine_from_url(settings().database_url)

@@ -39,7 +39,10 @@ def artifacts(state: State) -> dict[str, object]:
     return {a.key: json.loads(a.data) if a.type == "table" else a.data for a in found}
 
 
-def test_every_portfolio_is_published_as_parquet_and_sql(database):
+def test_every_portfolio_is_published_as_parquet_and_sql(any_demo_database, tmp_path, monkeypatch):
+    monkeypatch.setenv("EVENKEEL_DATABASE_URL", any_demo_database)
+    monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / "targets"))
+    database = store.engine_from_url(any_demo_database)
     state = run()
     assert state.is_completed()
     assert state.message == "2026-11-20: 3 published"

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from core.models import Inputs
-from core.results.identity import content_hash, inputs_hashes, run_id
+from core.results.identity import content_hash, frame_hashes, inputs_hashes, run_id
 
 FRAME = pl.DataFrame({"symbol": ["A", "B"], "value": [0.1, 0.2], "note": ["", None]})
 
@@ -47,19 +47,23 @@ def inputs(**changes):
     return Inputs(dt.date(2026, 1, 5), {**own, **shared, **changes}, last)
 
 
+def hashes(read):
+    return inputs_hashes(read, frame_hashes(read))
+
+
 def test_rows_of_another_portfolio_do_not_change_the_identity():
     other = inputs(cash=pl.DataFrame({"portfolio_id": ["p", "q"], "n": [1, 99]}))
-    before, after = inputs_hashes(inputs(), ["p", "q"]), inputs_hashes(other, ["p", "q"])
+    before, after = hashes(inputs()), hashes(other)
     assert before["p"] == after["p"]
     assert before["q"] != after["q"]
 
 
 def test_shared_rows_and_overrides_for_all_change_every_identity():
-    prices = inputs_hashes(inputs(prices=FRAME.head(1)), ["p", "q"])
+    prices = hashes(inputs(prices=FRAME.head(1)))
     override = inputs(overrides=pl.DataFrame({"portfolio_id": ["p", "q", "all"], "n": [1, 2, 3]}))
-    for portfolio_id, known in inputs_hashes(inputs(), ["p", "q"]).items():
+    for portfolio_id, known in hashes(inputs()).items():
         assert prices[portfolio_id] != known
-        assert inputs_hashes(override, ["p", "q"])[portfolio_id] != known
+        assert hashes(override)[portfolio_id] != known
 
 
 def test_another_program_makes_another_run(monkeypatch):

@@ -6,6 +6,8 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from core.models import Inputs
+from core.results.identity import frame_hashes
 from core.schemas import (
     INPUTS,
     Actions,
@@ -44,6 +46,10 @@ def inputs(portfolio: str = "core", symbol: str = "AAA") -> dict[str, pl.DataFra
         "corporate_actions": table("corporate_actions", (YESTERDAY, symbol, 2.0, None)),
         "overrides": table("overrides", (portfolio, symbol, "price", TODAY, TODAY, "51", "ann", "late close")),
     }
+
+
+LAST = pl.DataFrame(schema={"portfolio_id": pl.String, "symbol": pl.String, "as_of": pl.Date, "close": pl.Float64})
+READ = Inputs(TODAY, inputs(), LAST)
 
 
 def target_rows(portfolio: str, as_of: dt.date, weights: dict[str, float]) -> pl.DataFrame:
@@ -144,6 +150,9 @@ def record(run_id: str = "r1", portfolio: str = "core", as_of: dt.date = TODAY, 
         "policy": "limits: {}\n",
         "inputs_hash": "i1",
         "program_version": "0.1.0",
+        "environment": "here",
+        "inputs": READ,
+        "frame_hashes": frame_hashes(READ),
         "started_at": NOON,
         "targets": targets,
         "actions": rows(Actions, action),

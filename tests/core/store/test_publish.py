@@ -17,7 +17,9 @@ from core.errors import PublishingRefusedError, StoreError
 from core.store import Published, RunRecord, publish, read_current, read_runs, read_targets, run_rows
 from core.store.database import reading
 from core.store.files import write_file
-from core.store.tables import outputs, runs
+from core.store.input_files import FOLDER
+from core.store.publish import Done, Status
+from core.store.tables import outputs, promotions, runs
 from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record, target_rows
 
 LATER = NOON + dt.timedelta(minutes=1)
@@ -32,7 +34,21 @@ def statuses(engine: Engine) -> dict[str, str]:
 
 
 def files(root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    """The target files; those of stored inputs are in a folder of their own."""
+    found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return sorted(str(path) for path in found if path.parts[0] != FOLDER)
+
+
+def ended(outcome: Done, path: str | None, supersedes: str | None, status: Status) -> Published:
+    """What becomes of the first run."""
+    return Published(outcome, "r1", 1, path, supersedes, status, pl.DataFrame())
+
+
+def history(engine: Engine) -> list[tuple[str, int, int | None]]:
+    """What became current, and what it replaced, in order."""
+    columns = (promotions.c.portfolio_id, promotions.c.run_key, promotions.c.replaced)
+    with reading(engine) as connection:
+        return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(promotions.c.promotion_key))]
 
 
 def contents(engine: Engine) -> dict[str, list[Any]]:
@@ -43,7 +59,7 @@ def contents(engine: Engine) -> dict[str, list[Any]]:
 def test_a_published_run_has_its_row_file_and_rows(engine: Engine, root: Path) -> None:
     done = put(engine, root, record())
     path = "as_of=2026-07-31/portfolio_id=core/r1.parquet"
-    assert done == Published("published", "r1", 1, path, None, "published")
+    assert done == ended("published", path, None, "published")
     assert files(root) == [path]
     run = read_runs(engine).row(0, named=True)
     assert (run["status"], run["parquet_path"], run["reason"], run["supersedes"]) == ("published", path, None, None)
@@ -70,7 +86,7 @@ def test_publishing_again_changes_nothing(engine: Engine, root: Path) -> None:
 def test_another_run_supersedes_the_current_one(engine: Engine, root: Path) -> None:
     put(engine, root, record("r1"))
     second = put(engine, root, record("r2", targets=target_rows("core", TODAY, {"CCC": 0.1})))
-    assert (second.outcome, second.supersedes) == ("published", 1)
+    assert (second.outcome, second.supersedes) == ("published", "r1")
     assert statuses(engine) == {"r1": "superseded", "r2": "published"}
     assert read_current(engine)["symbol"].to_list() == ["$CASH", "CCC"]
     assert run_rows(engine, "targets", "r1")["symbol"].to_list() == ["$CASH", "AAA", "BBB"]
@@ -78,13 +94,38 @@ def test_another_run_supersedes_the_current_one(engine: Engine, root: Path) -> N
 
 def test_a_superseded_run_becomes_current_again(engine: Engine, root: Path) -> None:
     first = put(engine, root, record("r1"))
-    second = put(engine, root, record("r2", targets=target_rows("core", TODAY, {"CCC": 0.1})))
+    put(engine, root, record("r2", targets=target_rows("core", TODAY, {"CCC": 0.1})))
     rows, written = contents(engine)["targets"], files(root)
     restored = put(engine, root, record("r1"))
-    assert restored == Published("restored", "r1", first.run_key, first.path, second.run_key, "published")
+    assert restored == ended("restored", first.path, "r2", "published")
+    assert history(engine) == [("core", 1, None), ("core", 2, 1), ("core", 1, 2)]
+    assert read_runs(engine)["supersedes"].to_list() == [None, 1]
     assert statuses(engine) == {"r1": "published", "r2": "superseded"}
     assert (contents(engine)["targets"], files(root)) == (rows, written)
     assert read_targets(engine, root)["run_id"].unique().to_list() == ["r1"]
+
+
+def test_a_run_that_its_own_batch_publishes_again_is_still_said_to_be_published(engine: Engine, root: Path) -> None:
+    """As where the database went away at the commit, and nobody knows whether it took place."""
+    put(engine, root, record("r0", batch_id="b0"))
+    put(engine, root, record())
+    before = contents(engine)
+    again = put(engine, root, record())
+    assert (again.outcome, again.supersedes) == ("published", "r0")
+    assert contents(engine) == before
+
+
+def test_a_run_that_is_known_returns_the_targets_that_are_stored(engine: Engine, root: Path) -> None:
+    put(engine, root, record())
+    nearly = record().targets.with_columns(pl.col("score") + 1e-12)
+    again = put(engine, root, record(batch_id="b2", targets=nearly))
+    assert again.targets.equals(record().targets)
+
+
+def test_a_known_run_with_other_targets_is_refused(engine: Engine, root: Path) -> None:
+    put(engine, root, record())
+    with pytest.raises(PublishingRefusedError, match=r"other targets for \$CASH, AAA.*needs a new version"):
+        put(engine, root, record(batch_id="b2", targets=target_rows("core", TODAY, {"AAA": 0.41, "BBB": 0.3})))
 
 
 def test_runs_of_other_portfolios_and_dates_stay_current(engine: Engine, root: Path) -> None:
@@ -129,12 +170,13 @@ def test_a_refused_run_leaves_its_row_and_what_tells_why(
     engine: Engine, root: Path, changes: dict[str, Any], reason: str
 ) -> None:
     run = record(**changes)
-    assert put(engine, root, run) == Published("refused", "r1", 1, None, None, "refused")
+    assert put(engine, root, run) == ended("refused", None, None, "refused")
     assert read_runs(engine).select("status", "reason", "parquet_path").row(0) == ("refused", reason, None)
     left = {table: len(run_rows(engine, table, "r1")) for table in outputs}
     why = {"findings": 2, "breaches": len(run.breaches), "relaxations": 1, "decisions": 2}
     assert left == dict.fromkeys(("targets", "actions", "bucket_statistics", "explanations"), 0) | why
-    assert not root.exists()
+    assert files(root) == []
+    assert history(engine) == []
 
 
 def test_a_refused_run_supersedes_nothing(engine: Engine, root: Path) -> None:
@@ -146,7 +188,7 @@ def test_a_refused_run_supersedes_nothing(engine: Engine, root: Path) -> None:
 def test_refusing_again_changes_nothing(engine: Engine, root: Path) -> None:
     put(engine, root, record(breaches=breach()))
     before = contents(engine)
-    again = put(engine, root, record(breaches=breach()))
+    again = put(engine, root, record(breaches=breach(), batch_id="b2"))
     assert (again.outcome, again.status) == ("unchanged", "refused")
     assert contents(engine) == before
 
@@ -191,7 +233,7 @@ def test_targets_that_cannot_be_meant_are_not_published(
 # killed half way
 
 
-@pytest.mark.parametrize("step", ["write_file", "_supersede_current", "_insert_run", "_insert_rows"])
+@pytest.mark.parametrize("step", ["keep_inputs", "write_file", "_insert_run", "_insert_rows", "_promote"])
 def test_a_run_killed_half_way_is_nowhere_and_can_be_run_again(
     engine: Engine, root: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

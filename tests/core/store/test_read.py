@@ -14,9 +14,10 @@ from core.errors import InputError, StoreError
 from core.models import Inputs
 from core.schemas import INPUTS
 from core.source import Source
-from core.store import load_frames, publish, read_inputs
+from core.store import engine_from_url, load_frames, publish, read_inputs
 from core.store.database import writing
 from tests.core.store.samples import NOON, SINCE, TODAY, YESTERDAY, breach, inputs, record, table, target_rows
+from tests.postgres import CAREFUL, PASSWORD
 
 TOMORROW = TODAY + dt.timedelta(days=1)
 LONG_AGO = SINCE - dt.timedelta(days=1)
@@ -305,7 +306,32 @@ def test_without_a_published_run_there_are_no_last_prices(engine: Engine) -> Non
 
 
 def test_a_column_of_bytes_is_handed_on_as_text(engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite keeps bytes in a column of numbers")
     load_frames(engine, inputs())
     execute(engine, "UPDATE positions SET quantity = X'80'")
     quantities = read(engine)["positions"]["quantity"]
     assert quantities.dtype == pl.String
+
+
+def test_a_query_of_a_type_that_cannot_be_read_is_refused_with_the_remedy(engine: Engine) -> None:
+    if engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has no such types")
+    with_desk_prices(engine)
+    sql = "SELECT day AS as_of, ticker AS symbol, CAST(px AS money) AS close FROM desk_prices"
+    with pytest.raises(InputError, match=r"query of 'prices': column 'close' is of .*type money.*cast it"):
+        read(engine, prices_by(sql))
+
+
+def test_a_role_that_may_only_read_the_inputs_is_enough(postgres_server: Any, postgres: str) -> None:
+    owner = engine_from_url(postgres)
+    load_frames(owner, inputs())
+    owner.dispose()
+    database = owner.url.database
+    reads = f"GRANT SELECT ON {', '.join([*INPUTS, 'runs', 'targets'])} TO {CAREFUL}"
+    postgres_server.execute(reads, database=database)
+    reader = engine_from_url(postgres_server.url(database, CAREFUL, PASSWORD))
+    assert read(reader)["positions"]["symbol"].to_list() == ["AAA"]
+    with pytest.raises(StoreError, match=r"permission denied.*grant what is missing"):
+        load_frames(reader, inputs())
+    reader.dispose()

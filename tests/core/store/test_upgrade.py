@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
-import polars as pl
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Engine
 
 from core.errors import StoreError
-from core.store import init, require_current, run_rows, tables
+from core.store import engine_from_url, init, publish, read_current, read_runs, require_current, tables
 from core.store.database import reading, writing
 from core.store.upgrade import OPTIONS, _config
 from tests.core.store.samples import NOON, TODAY, record
+from tests.postgres import PostgresServer
 
 
 def test_the_migrated_tables_are_the_declared_ones(engine: Engine) -> None:
@@ -75,8 +76,10 @@ def test_a_newer_database_is_refused(engine: Engine) -> None:
 def test_tables_of_somebody_else_are_not_touched(bare_engine: Engine) -> None:
     with writing(bare_engine, "test") as connection:
         connection.execute(sa.text("CREATE TABLE positions (ticker TEXT)"))
-    with pytest.raises(StoreError, match=r"positions.*did not make"):
+    with pytest.raises(StoreError, match=r"positions.*did not make.*a database of its own"):
         init(bare_engine)
+    with pytest.raises(StoreError, match="no tables of Evenkeel's yet: run `evenkeel init`"):
+        require_current(bare_engine)
     assert sa.inspect(bare_engine).get_table_names() == ["positions"]
 
 
@@ -88,21 +91,101 @@ def test_a_failed_migration_leaves_nothing(bare_engine: Engine) -> None:
     assert sa.inspect(bare_engine).get_table_names() == []
 
 
-def test_runs_of_the_first_version_stay_as_they_were(bare_engine: Engine) -> None:
-    with writing(bare_engine, "test") as connection:
+OLD_RUNS = """
+INSERT INTO runs (run_id, batch_id, portfolio_id, as_of, status, policy_name, policy_hash, policy, inputs_hash,
+                  program_version, started_at, finished_at, supersedes)
+VALUES ('r1', 'b', 'core', '2026-07-31', 'published', 'p', 'h', '', 'i', '0', {noon}, {noon}, NULL),
+       ('r2', 'b', 'core', '2026-07-31', 'superseded', 'p', 'h', '', 'i', '0', {noon}, {noon}, NULL),
+       ('r3', 'b', 'core', '2026-07-31', 'refused', 'p', 'h', '', 'i', '0', {noon}, {noon}, NULL),
+       ('r4', 'b', 'other', '2026-07-31', 'published', 'p', 'h', '', 'i', '0', {noon}, {noon}, NULL)
+"""  # as SQL that any version of the program would have written: the tables in `core` are those of today
+OLD_TARGET = """
+INSERT INTO targets (run_key, portfolio_id, as_of, symbol, is_cash, action, priority, bucket, score, confidence,
+                     current_weight, wanted_weight, target_weight, trade_weight, close, reason)
+VALUES (1, 'core', '2026-07-31', '{symbol}', {cash}, 'open', 'trending', 'Energy', 0.7, 0.8, 0, 0.1, 0.1, 0.1, 50, '')
+"""
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+NEWEST = REVISIONS[0]
+
+
+def _filled(engine: Engine, revision: str) -> None:
+    """A database as a program of this revision left it."""
+    zone = "" if engine.dialect.name == "sqlite" else "+00"
+    noon = f"'2026-07-31 12:00:00.000000{zone}'"
+    with writing(engine, "test") as connection:
         config = _config()
         config.attributes.update(connection=connection, options=OPTIONS)
-        command.upgrade(config, "0001")
-        connection.execute(sa.insert(tables.runs), [_run("r1", "published")])
-        old = record().targets.with_columns(run_key=pl.lit(1))
-        connection.execute(sa.insert(tables.outputs["targets"]), old.to_dicts())
-    with pytest.raises(StoreError, match=r"version 0001 of an older program.*run `evenkeel init`"):
+        command.upgrade(config, revision)
+        connection.execute(sa.text("INSERT INTO prices (as_of, symbol, close) VALUES ('2026-07-30', 'O''Neil', 50.25)"))
+        connection.exec_driver_sql(OLD_RUNS.format(noon=noon))
+        for symbol, cash in (("AAA", "FALSE"), ("$CASH", "TRUE")):
+            connection.exec_driver_sql(OLD_TARGET.format(symbol=symbol, cash=cash))
+
+
+@pytest.mark.parametrize("revision", REVISIONS[1:])
+def test_what_an_earlier_version_left_stays_as_it_was(bare_engine: Engine, revision: str) -> None:
+    _filled(bare_engine, revision)
+    with pytest.raises(StoreError, match=rf"version {revision} of an older program.*run `evenkeel init`"):
         require_current(bare_engine)
+    before = _rows(bare_engine, "prices", "targets", "runs")
     init(bare_engine)
     require_current(bare_engine)
-    assert run_rows(bare_engine, "targets", "r1").equals(record().targets)
-    for table in ("decisions", "explanations", "relaxations"):
-        assert run_rows(bare_engine, table, "r1").is_empty()
+    after = _rows(bare_engine, "prices", "targets", "runs")
+    assert {
+        name: [row.items() <= now.items() for row, now in zip(before[name], after[name], strict=True)]
+        for name in before
+    } == {name: [True] * len(rows) for name, rows in before.items()}
+    assert read_runs(bare_engine)["started_at"].to_list() == [NOON] * 4
+    assert read_current(bare_engine)["symbol"].to_list() == ["$CASH", "AAA"]
+
+
+def _rows(engine: Engine, *names: str) -> dict[str, list[dict[str, object]]]:
+    with reading(engine) as connection:
+        order = {name: " ORDER BY 1, 2" if name == "runs" else " ORDER BY symbol" for name in names}
+        found = {name: connection.execute(sa.text(f"SELECT * FROM {name}{order[name]}")) for name in names}  # noqa: S608
+        return {name: [dict(row) for row in rows.mappings()] for name, rows in found.items()}
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_what_was_current_when_is_written_down_for_runs_of_before(bare_engine: Engine, revision: str) -> None:
+    _filled(bare_engine, revision)
+    init(bare_engine)
+    promotions = tables.promotions.c
+    columns = (promotions.portfolio_id, promotions.run_key, promotions.replaced, promotions.promoted_at)
+    with reading(bare_engine) as connection:
+        found = connection.execute(sa.select(*columns).order_by(promotions.promotion_key)).all()
+    assert sorted(found) == [("core", 1, 2, NOON), ("core", 2, None, NOON), ("other", 4, None, NOON)]
+    keys = [row.run_key for row in found]
+    assert keys.index(2) < keys.index(1)  # the superseded one first, the current one last
+
+
+def test_times_have_their_zone(postgres_server: PostgresServer, postgres: str, root: Path) -> None:
+    engine = engine_from_url(f"{postgres}&options=-ctimezone%3DAsia/Tokyo")
+    publish(engine, root, record(), NOON)
+    assert read_runs(engine)["started_at"].to_list() == [NOON]
+    utc = "SELECT DISTINCT finished_at AT TIME ZONE 'UTC', pg_typeof(started_at)::text FROM runs".replace(":", "\\:")
+    with reading(engine) as connection:
+        assert connection.execute(sa.text(utc)).all() == [(NOON.replace(tzinfo=None), "timestamp with time zone")]
+    times = [
+        column
+        for table in tables.metadata.tables.values()
+        for column in table.c
+        if isinstance(column.type, tables.Moment)
+    ]
+    kinds = {
+        name: {c["name"]: c["type"] for c in sa.inspect(engine).get_columns(name)} for name in tables.metadata.tables
+    }
+    assert len(times) > 1
+    assert all(kinds[column.table.name][column.name].timezone for column in times)
+    engine.dispose()
+
+
+def test_a_file_that_is_no_database_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("this is a letter, not a database, and long enough to be taken for one" * 20)
+    engine = engine_from_url(f"sqlite:///{tmp_path}/x.db")
+    for step in (init, require_current):
+        with pytest.raises(StoreError, match=r"x\.db refuses: file is not a database. Name another file"):
+            step(engine)
 
 
 @pytest.mark.parametrize("status", ["published", "superseded", "refused", "pending"])

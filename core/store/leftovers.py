@@ -1,0 +1,83 @@
+"""What a killed run leaves behind: files that no row names.
+
+A file is written inside the transaction that names it, under a lock that publishers share (`while_files_are_written`).
+`remove_leftovers` takes that lock for itself: while it holds it nobody is between file and commit, so that what no row
+names then, temporary files included, is named by nobody ever. Where somebody is publishing it leaves all to a later
+run. SQLite has one writer at a time, which is the same.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from time import sleep
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from core.errors import StoreError
+from core.store.database import writing
+from core.store.files import day_folder
+from core.store.input_files import FOLDER, input_path
+from core.store.tables import input_frames, runs
+
+LOCK = "evenkeel files"
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between attempts
+
+
+def while_files_are_written(connection: Connection) -> None:
+    """Keep files that this transaction writes from being taken for leftovers before it ends."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_key())))
+
+
+def remove_leftovers(engine: Engine, root: Path, days: Collection[dt.date]) -> list[str]:
+    """Remove the files of some days, and of inputs, that no row names; returns their paths below the root.
+
+    Raises `StoreError` for one that cannot be removed.
+    """
+    with writing(engine, lock="leftovers") as connection:
+        if connection.dialect.name == "postgresql" and not _alone(connection):
+            return []
+        folders = [root / FOLDER, *(root / day_folder(day) for day in days)]
+        found = sorted(str(file.relative_to(root)) for folder in folders for file in _files(folder))
+        named = {*_named_targets(connection, days), *_named_inputs(connection)} if found else set()
+        left = [path for path in found if path not in named]
+        _remove(root, left)
+        return left
+
+
+def _alone(connection: Connection) -> bool:
+    """Whether nobody publishes, now or in a moment: the server takes that long to notice that a publisher is dead."""
+    for pause in (0.0, *PAUSES):
+        sleep(pause)
+        if connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_key()))):
+            return True
+    return False
+
+
+def _key() -> sa.Function[int]:
+    return sa.func.hashtextextended(LOCK, 0)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _named_targets(connection: Connection, days: Collection[dt.date]) -> Iterable[str]:
+    published = runs.c.parquet_path.is_not(None)
+    return connection.scalars(sa.select(runs.c.parquet_path).where(runs.c.as_of.in_(days), published))
+
+
+def _named_inputs(connection: Connection) -> Iterable[str]:
+    return map(input_path, connection.scalars(sa.select(input_frames.c.content_hash).distinct()))
+
+
+def _remove(root: Path, paths: Iterable[str]) -> None:
+    for path in paths:
+        try:
+            (root / path).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{root / path}, which a killed run left behind, cannot be removed: {error.strerror}. Check the "
+                "permissions of EVENKEEL_TARGETS."
+            ) from error

@@ -1,0 +1,132 @@
+"""A day that is done again: from stored inputs or fresh ones, while others are at work, after a crash."""
+
+import datetime as dt
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+
+from core import store
+from core.errors import StoreError
+from core.store import guarded
+from flows.daily_rebalance import daily_rebalance, rebalanced
+from flows.occasion import BatchBusyError
+from tasks import guard, publish
+from tasks.settings import settings
+from tests.flows.conftest import AS_OF, PORTFOLIOS
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+NOON = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+
+
+def run(**parameters):
+    return rebalanced(**{"as_of": AS_OF, **parameters})
+
+
+def outcomes(report):
+    return {told.portfolio_id: told.outcome for told in report.outcomes}
+
+
+def more_cash(database, portfolio):
+    with database.begin() as connection:
+        change = "UPDATE cash SET amount = amount * 2 WHERE portfolio_id = :portfolio"
+        connection.execute(sa.text(change), {"portfolio": portfolio})
+
+
+def test_a_rerun_starts_from_the_stored_inputs_unless_it_asks_for_fresh_ones(database):
+    first = run()
+    more_cash(database, "balanced")
+    again = run()
+    assert set(outcomes(again).values()) == {"unchanged"}
+    assert again.targets.equals(first.targets)
+    fresh = run(fresh=True)
+    assert outcomes(fresh) == dict.fromkeys(PORTFOLIOS, "unchanged") | {"balanced": "published"}
+    (balanced, *_) = fresh.outcomes
+    assert balanced.supersedes == first.outcomes[0].run_id
+    assert set(outcomes(run()).values()) == {"unchanged"}  # the newest inputs are the stored ones now
+
+
+def test_what_was_refused_is_read_afresh(database):
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE cash SET amount = NULL WHERE portfolio_id = 'balanced'"))
+    assert outcomes(run())["balanced"] == "refused"
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE cash SET amount = 1000000 WHERE portfolio_id = 'balanced'"))
+    mended = run()
+    assert outcomes(mended) == dict.fromkeys(PORTFOLIOS, "unchanged") | {"balanced": "published"}
+    assert [told.portfolio_id for told in mended.outcomes] == sorted(PORTFOLIOS)
+
+
+def test_another_policy_decides_on_the_same_inputs(database):
+    run()
+    more_cash(database, "balanced")
+    compared = run(policy="aggressive", portfolios=["balanced"])
+    assert outcomes(compared) == {"balanced": "published"}
+    runs = store.read_runs(database, AS_OF, "balanced")
+    assert runs["inputs_hash"].n_unique() == 1
+    assert runs["status"].to_list() == ["superseded", "published"]
+
+
+def test_a_policy_that_needs_more_history_is_told_to_read_afresh(database, tmp_path, monkeypatch):
+    run(portfolios=["balanced"])
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    long_memory = "{kind: momentum, name: momentum, weight: 1.0, lookback: 252, skip: 21}"
+    (policies / "long.yaml").write_text(f"name: long\nscoring:\n  signals:\n    - {long_memory}\n")
+    monkeypatch.setenv("EVENKEEL_POLICIES", str(policies))
+    ended = daily_rebalance(as_of=AS_OF, policy="long", portfolios=["balanced"], return_state=True)
+    assert ended.is_failed()
+    assert "go back" in ended.message
+    assert "--fresh" in ended.message
+
+
+def test_what_another_run_is_doing_is_left_to_it(database):
+    with guarded(database, AS_OF, ["balanced"], "ann's run", NOON):
+        report = run()
+        assert outcomes(report) == dict.fromkeys(PORTFOLIOS, "published") | {"balanced": "busy"}
+        (busy,) = report.busy
+        assert busy.reason == (
+            "portfolio 'balanced' on 2026-11-20 is being done by ann's run since 2026-11-20 12:00:00 UTC."
+        )
+    assert store.read_runs(database, AS_OF, "balanced").is_empty()
+    assert outcomes(run(portfolios=["balanced"])) == {"balanced": "published"}
+
+
+def test_a_run_of_which_others_do_everything_ends_busy(database):
+    with guarded(database, AS_OF, PORTFOLIOS, "ann's run", NOON):
+        state = daily_rebalance(as_of=AS_OF, return_state=True)
+    assert (state.name, state.is_cancelled()) == ("Busy", True)
+    assert "ann's run" in state.message
+    with pytest.raises(BatchBusyError):
+        state.result()
+    assert store.read_runs(database).is_empty()
+
+
+def test_a_run_that_lost_its_guard_publishes_nothing(database, monkeypatch):
+    def lost(_):
+        raise StoreError("the lock file was removed")
+
+    monkeypatch.setattr(guard.Guard, "require_held", lost)
+    assert daily_rebalance(as_of=AS_OF, return_state=True).is_failed()
+    assert store.read_runs(database).is_empty()
+
+
+def test_what_a_killed_run_left_is_removed_and_told(database, monkeypatch):
+    left = settings().targets / f"as_of={AS_OF}" / "portfolio_id=balanced" / "half.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    told = []
+    monkeypatch.setattr(publish, "create_artifacts", told.append)
+    run()
+    assert told[0].removed == [f"as_of={AS_OF}/portfolio_id=balanced/half.parquet"]
+    assert not left.exists()
+    assert store.read_targets(database, settings().targets)["portfolio_id"].unique().len() == len(PORTFOLIOS)
+
+
+def test_a_dry_run_changes_nothing(database):
+    before = sorted(settings().targets.rglob("*"))
+    planned = run(dry_run=True)
+    assert set(outcomes(planned).values()) == {"planned"}
+    assert planned.targets.select(pl.len()).item() > 0
+    assert store.read_runs(database).is_empty()
+    assert sorted(settings().targets.rglob("*")) == before
