@@ -19,6 +19,7 @@ from core import store
 from core.actions import sentences
 from core.constraints.known import require_known
 from core.engine import Plan, considered_universe, decided
+from core.errors import ConfigurationError
 from core.inputs import Gated, judge, judge_coverage, signal_values, table_names
 from core.models import Inputs
 from core.policy import Policy
@@ -129,6 +130,28 @@ def planned(plan: Plan, facts: Judged, occasion: Occasion) -> BatchReport:
 def tidied(engine: Engine, root: Path, as_of: dt.date) -> list[str]:
     """Remove what killed runs left behind in the days up to this one; returns the files."""
     return store.remove_leftovers(engine, root, [as_of - dt.timedelta(days=days) for days in range(LOOK_BACK_DAYS)])
+
+
+def missed(engine: Engine, occasion: Occasion) -> list[dt.date]:
+    """The sessions since the last day with a run, that day and this one apart, which nobody ran."""
+    exchange, last = occasion.policy.sessions, store.day_before(engine, occasion.as_of)
+    if exchange is None or last is None:
+        return []
+    return [day for day in exchange.sessions(last, occasion.as_of) if last < day < occasion.as_of]
+
+
+def to_backfill(
+    engine: Engine, policy: Policy, first: dt.date, last: dt.date, portfolios: Sequence[str] | None, *, again: bool
+) -> list[dt.date]:
+    """The sessions of a range, in order, of which some portfolio has no current run of this policy; or all, `again`."""
+    if first > last:
+        raise ConfigurationError(f"the range from {first} to {last} is empty: its first day comes after its last.")
+    days = (last - first).days + 1
+    exchange = policy.sessions
+    every = exchange.sessions(first, last) if exchange else [first + dt.timedelta(days=day) for day in range(days)]
+    ids = store.portfolio_ids(engine, policy.reads, portfolios)
+    done = set() if again else store.days_done(engine, policy.hash, ids)
+    return [day for day in every if day not in done]
 
 
 def judged(inputs: Inputs, policy: Policy) -> Judged:

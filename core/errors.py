@@ -53,3 +53,7 @@ def nearest_hint(word: str, known: Iterable[str]) -> str:
     if len(words) > TOLD:
         told = f"{len(words)} are known" if near else f"{told} and {len(words) - TOLD} more"
     return f"{told}. Did you mean {by_case[near[0]]!r}?" if near else f"{told}."
+
+
+class SkippedError(EvenkeelError):
+    """There was nothing to do, and that is right: the message says why."""

@@ -43,6 +43,7 @@ from core.inputs import (
     required_observations,
 )
 from core.limits import RebalancingLimits, require_at_least
+from core.sessions import Exchange
 from core.source import Source
 
 FORBID = ConfigDict(extra="forbid")
@@ -113,6 +114,7 @@ Constraint = (
 )
 """Everything that a policy can list under `constraints`, told apart by `kind`."""
 
+NEW_YORK = "America/New_York"
 HOLIDAYS = 5  # so many days in a row may be without prices beside weekends
 DEFAULT_SIGNALS = (TableSignal(name="technical", weight=0.6), TableSignal(name="fundamental", weight=0.4))
 
@@ -148,7 +150,8 @@ class Policy(BaseModel):
 
     name: str = Field(min_length=1)
     description: str = ""
-    time_zone: str = "America/New_York"  # whose day a scheduled run is for
+    exchange: str | None = None  # whose sessions are the days of runs: its code, such as XNYS; none: every day is one
+    time_zone: str | None = None  # without an exchange, whose day a scheduled run is for; none: that of New York
     source: SourceConfig = SourceConfig()
     data_gate: GateConfig = GateConfig()
     scoring: Scoring = Scoring()
@@ -159,10 +162,24 @@ class Policy(BaseModel):
     @model_validator(mode="after")
     def _is_consistent(self) -> "Policy":
         self.reads  # noqa: B018 - its construction judges the queries
-        _require_time_zone(self.time_zone)
+        _require_time_zone(self.time_zone or NEW_YORK)
+        if self.sessions is not None and self.time_zone is not None:
+            raise ConfigurationError(
+                f"time_zone {self.time_zone} beside exchange {self.exchange}, which has its own: remove one of them."
+            )
         require_room_for_both_sides(self.sizing, self.limits)
         self.constraint_set()
         return self
+
+    @property
+    def sessions(self) -> Exchange | None:
+        """The trading days, where there is an exchange."""
+        return None if self.exchange is None else Exchange(self.exchange)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Whose day a run is for."""
+        return ZoneInfo(self.time_zone or NEW_YORK) if self.sessions is None else self.sessions.time_zone
 
     def constraint_set(self) -> ConstraintSet:
         """All constraints of a run, those of the document and those that its limits imply, in the order of the

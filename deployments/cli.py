@@ -16,11 +16,12 @@ import polars as pl
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.engine import Engine
 
 from core import store
-from core.errors import EvenkeelError, StoreError, nearest_hint
+from core.errors import EvenkeelError, SkippedError, StoreError, nearest_hint
 from core.limits import RebalancingLimits
 from core.results.diff_text import LEFT, diff_document, headline, sections, titled
 from core.results.document import document, to_json
@@ -125,6 +126,40 @@ def run(
         _print_rows(target_table(report.targets))
         _print_where(report)
     return REFUSED if report.refused else BUSY if report.busy else 0
+
+
+@app.command
+def backfill(
+    first: dt.date,
+    last: dt.date,
+    *,
+    policy: str = "conservative",
+    portfolio: Portfolios = None,
+    again: Switch = False,
+) -> int:
+    """Run the sessions of a range in order, each with the data of its day.
+
+    Parameters
+    ----------
+    first:
+        The first session.
+    last:
+        The last session, included.
+    policy:
+        The policy's name, or a file.
+    portfolio:
+        Id of a portfolio; give it once for each. Default: all active ones.
+    again:
+        Run sessions again that are current already, with fresh inputs.
+    """
+    named_policy(policy)
+    _ready()
+    _quieted()
+    from flows.backfill import backfill as flow
+
+    state: Any = flow(first=first, last=last, policy=policy, portfolios=portfolio, again=again, return_state=True)
+    print(state.message)
+    return 0 if state.is_completed() else REFUSED
 
 
 @app.command
@@ -267,13 +302,18 @@ def check(policy: str) -> None:
 
 def _run_flow(**parameters: Any) -> BatchReport:
     """Run the flow in this process, and return its report, also where it refused portfolios."""
-    for name, default in PREFECT_DEFAULTS.items():
-        os.environ.setdefault(name, default)
+    _quieted()
     from flows.daily_rebalance import rebalanced
 
+    return rebalanced(**parameters)
+
+
+def _quieted() -> None:
+    """Tell Prefect, before it is imported, what a command line wants of it."""
+    for name, default in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, default)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
-    return rebalanced(**parameters)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -331,7 +371,7 @@ def _print_rows(rows: list[Row]) -> None:
     for name in rows[0]:
         table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*map(escape, row.values()))
     _console().print(table)
 
 
@@ -356,6 +396,9 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         status = app(words, result_action="return_value")
+    except SkippedError as reason:
+        print(f"Skipped: {reason}")
+        sys.exit(0)
     except Exception as error:
         if "--debug" in sys.argv:
             raise

@@ -21,6 +21,7 @@ import polars as pl
 from sqlalchemy.engine import Engine
 
 from core import store
+from core.errors import SkippedError
 from core.results.summary import BatchReport, Outcome
 from core.schemas import OverrideKind
 
@@ -28,8 +29,8 @@ INITIAL_CASH = 1_000_000.0
 CURRENCY = "USD"
 SIGNALS = ("technical", "fundamental")
 
-RunDay = Callable[[str, dt.date], BatchReport]
-"""Rebalance the portfolio of a policy, both of one name, for one morning."""
+RunDay = Callable[[str, dt.date], BatchReport | None]
+"""Rebalance the portfolio of a policy, both of one name, for one morning; no report: it is no session."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,8 @@ def replayed(
             gone = [s for s in desk.quantities if (day - last_priced[s]).days > max_price_age]
             store.load_frames(database, morning(desk, day, gone))
             report = run_day(desk.portfolio_id, day)
+            if report is None:
+                continue
             desk.write_off(gone)
             (outcome,) = report.outcomes
             if outcome.outcome != "refused":
@@ -196,11 +199,14 @@ def _turnover(report: BatchReport) -> float:
     return float(report.targets.filter(~pl.col("is_cash"))["trade_weight"].abs().sum()) / 2
 
 
-def through_flow(policy: str, as_of: dt.date) -> BatchReport:
+def through_flow(policy: str, as_of: dt.date) -> BatchReport | None:
     """Run one day as the schedule would."""
     from flows.daily_rebalance import rebalanced
 
-    return rebalanced(policy=policy, as_of=as_of, portfolios=[policy], fresh=True)
+    try:
+        return rebalanced(policy=policy, as_of=as_of, portfolios=[policy], fresh=True)
+    except SkippedError:
+        return None
 
 
 def main(folder: Path) -> None:

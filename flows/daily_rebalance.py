@@ -10,12 +10,21 @@ from prefect.client.schemas.objects import State
 from core import batch
 from core.batch import Judged, Occasion
 from core.engine import Plan
+from core.errors import SkippedError
 from core.models import Inputs
 from core.results.summary import BatchReport, joined
-from flows.occasion import BatchBusyError, BatchRefusedError, occasion_of, verdict
+from flows.occasion import (
+    SKIPPED,
+    BatchBusyError,
+    BatchRefusedError,
+    occasion_of,
+    skipped,
+    verdict,
+    why_skipped,
+)
 from tasks.decide import build_universe, constrain, enforce_buckets, make_targets, score, select, size, verify
 from tasks.guard import one_at_a_time
-from tasks.load import judge_inputs, load_inputs, read_policy
+from tasks.load import judge_inputs, load_inputs, missed_sessions, read_policy
 from tasks.publish import plan_only, publish, remove_leftovers, report
 
 
@@ -26,16 +35,18 @@ def daily_rebalance(
     portfolios: list[str] | None = None,
     dry_run: bool = False,
     fresh: bool = False,
-) -> State[BatchReport]:
+) -> State[Any]:
     """Rebalance the portfolios for one morning and publish their targets.
 
     Ends Failed where a portfolio is refused, naming it and the reason; the other portfolios are published. Running it
     again is always safe: the same inputs and policy give the same run, once. Where another run is at work on the same
-    portfolios and date, it leaves them alone, says whose they are, and ends Busy if there are no others.
+    portfolios and date, it leaves them alone, says whose they are, and ends Busy if there are no others. On a day
+    that is no session of the policy's exchange it ends Skipped, and so does a scheduled run that comes so late that the
+    next session has come.
 
     Args:
         policy: The policy's name: a file in the folder of policies, without `.yaml`.
-        as_of: The morning to decide for. Empty: the day this run was scheduled for, in the policy's time zone.
+        as_of: The session to decide for. Empty: the day this run was scheduled for, at the policy's exchange.
         portfolios: Ids of the portfolios to rebalance. Empty: all active ones.
         dry_run: Decide and show everything, but publish nothing.
         fresh: Read all inputs from the database as it stands. Otherwise a portfolio that was published for this
@@ -43,8 +54,12 @@ def daily_rebalance(
     """
     document = read_policy(policy)
     occasion = occasion_of(document, as_of)
+    why = why_skipped(occasion, as_of)
+    if why is not None:
+        return skipped(why)
     parts = load_inputs(document, occasion.as_of, portfolios, fresh)
-    told = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
+    done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
+    told = replace(done, missed=missed_sessions(occasion))
     report(told)
     return verdict(told)
 
@@ -75,8 +90,13 @@ def _decided(inputs: Inputs, occasion: Occasion) -> tuple[Plan, Judged]:
 
 
 def rebalanced(**parameters: Any) -> BatchReport:
-    """Run the flow in this process, and return its report, also where portfolios were refused or busy."""
+    """Run the flow in this process, and return its report, also where portfolios were refused or busy.
+
+    Raises `SkippedError` where there was nothing to do.
+    """
     state: State[Any] = daily_rebalance(**parameters, return_state=True)
+    if state.name == SKIPPED:
+        raise SkippedError(str(state.message))
     try:
         return cast("BatchReport", state.result())
     except (BatchRefusedError, BatchBusyError) as ended:

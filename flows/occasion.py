@@ -1,9 +1,10 @@
 """What a flow knows that the domain does not: the clock, the run it is in, and how a batch ends."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from socket import gethostname
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
@@ -14,6 +15,7 @@ from core.errors import EvenkeelError
 from core.policy import Policy
 from core.results.summary import BatchReport
 
+SKIPPED = "Skipped"  # the name of the state of a run that had nothing to do
 TOLD = 3  # so many portfolios a message tells of
 
 
@@ -36,11 +38,30 @@ class BatchBusyError(EvenkeelError):
 
 
 def occasion_of(policy: Policy, as_of: date | None) -> Occasion:
-    """The batch of this flow run; without a date, for the day it was scheduled for, in the policy's time zone."""
+    """The batch of this flow run; without a date, for the day it was scheduled for, at the policy's exchange."""
     scheduled = flow_run.scheduled_start_time or datetime.now(UTC)
-    day = as_of or scheduled.astimezone(ZoneInfo(policy.time_zone)).date()
+    day = as_of or scheduled.astimezone(policy.zone).date()
     holder = f"flow run {flow_run.name} ({flow_run.id}) on {gethostname()}, process {os.getpid()}"
     return Occasion(policy, day, batch_id=str(flow_run.id), started_at=datetime.now(UTC), holder=holder)
+
+
+def why_skipped(occasion: Occasion, as_of: date | None) -> str | None:
+    """Why there is nothing to do on this day: no session, or, without a date asked for, no longer the latest one."""
+    exchange, day = occasion.policy.sessions, occasion.as_of
+    if exchange is None:
+        return None
+    closed = exchange.closed(day)
+    if closed is not None:
+        return f"{day} is no session of {exchange.code}: {closed}."
+    latest = exchange.latest(exchange.day_of(occasion.started_at))
+    if as_of is None and day < latest:
+        return f"the session {day} was missed, and {latest} has come: that one is run, and {day} with `backfill`."
+    return None
+
+
+def skipped(why: str) -> State[None]:
+    """How a flow run ends that has nothing to do."""
+    return Completed(name=SKIPPED, message=why)
 
 
 def verdict(report: BatchReport) -> State[BatchReport]:
@@ -52,3 +73,12 @@ def verdict(report: BatchReport) -> State[BatchReport]:
         busy = BatchBusyError(report)
         return Cancelled(name="Busy", message=str(busy), data=busy)
     return Completed(message=f"{report.as_of}: {report.counts}", data=report)
+
+
+def backfilled(ended: Mapping[date, State[Any]]) -> State[None]:
+    """How a backfill ends: Failed, naming the sessions that did, or Completed with how many were run."""
+    failed = {day: state for day, state in ended.items() if not state.is_completed()}
+    if failed:
+        told = " ".join(f"{day}: {state.message}" for day, state in [*failed.items()][:TOLD])
+        return Failed(message=f"{len(failed)} of {len(ended)} sessions failed ({', '.join(map(str, failed))}). {told}")
+    return Completed(message=f"{len(ended)} sessions run" if ended else "every session has its runs already")

@@ -8,9 +8,16 @@ No table is longer than `ROWS`, and a cut one says where the rest is.
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
 
 import polars as pl
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 
 from core.results.story import explanation_table, with_changes
 from core.results.summary import BatchReport, Row, action_table, bucket_table, summary, target_table
@@ -66,3 +73,19 @@ def slug(portfolio_id: str) -> str:
     if plain == portfolio_id:
         return plain
     return f"{plain}-{hashlib.sha256(portfolio_id.encode()).hexdigest()[:8]}".strip("-")
+
+
+class Progress:
+    """How far a backfill has come, as an artifact of the run."""
+
+    def __init__(self, days: int) -> None:
+        self._days = days
+        self._artifact: Any = create_progress_artifact(
+            0.0, key="backfill-progress", description=f"0 of {days} sessions"
+        )
+
+    def tell(self, done: int, day: date) -> None:
+        """So many sessions are done, this one the last of them."""
+        update_progress_artifact(
+            self._artifact, 100.0 * done / self._days, description=f"{done} of {self._days} sessions, up to {day}"
+        )

@@ -7,7 +7,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from core import batch, store
-from core.batch import Judged
+from core.batch import Judged, Occasion
 from core.models import Inputs
 from core.policy import Policy
 from tasks.retries import DELAYS, RETRIES, on_outage
@@ -32,3 +32,19 @@ def load_inputs(policy: Policy, as_of: date, portfolios: Sequence[str] | None, f
 def judge_inputs(inputs: Inputs, policy: Policy) -> Judged:
     """Let the data gate judge the inputs, and compute the signals."""
     return batch.judged(inputs, policy)
+
+
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+def missed_sessions(occasion: Occasion) -> list[date]:
+    """The sessions before this one that nobody ran."""
+    return batch.missed(store.engine_from_url(settings().database_url), occasion)
+
+
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+def sessions_to_run(
+    policy: Policy, first: date, last: date, portfolios: Sequence[str] | None, again: bool
+) -> list[date]:
+    """The sessions of a range that are still to be run, in order."""
+    database = store.engine_from_url(settings().database_url)
+    store.require_current(database)
+    return batch.to_backfill(database, policy, first, last, portfolios, again=again)

@@ -69,8 +69,9 @@ class Panel:
             rows = piece.lazy().with_row_index(ROW, start)
             # A filter costs more than the question whether it is needed, and copies also where it keeps all rows.
             planned = plan(rows.filter(pl.col(WEIGHT).is_not_null()) if piece[WEIGHT].null_count() else rows)
-            any_meets = planned.select(condition.any()).collect(engine="in-memory").item()
-            return planned.filter(condition if any_meets else pl.lit(False)).collect(engine="in-memory")
+            if planned.select(condition.any()).collect(engine="in-memory").item():
+                return planned.filter(condition).collect(engine="in-memory")
+            return planned.collect_schema().to_frame()
 
         return self._by_pieces(found_in)
 

@@ -57,6 +57,7 @@ class BatchReport:
     decisions: pl.DataFrame = field(repr=False)
 
     removed: Sequence[str] = ()  # files that a killed run had left behind
+    missed: Sequence[dt.date] = ()  # sessions before this one that nobody ran
 
     @property
     def busy(self) -> list[Outcome]:
@@ -92,6 +93,7 @@ def summary(report: BatchReport) -> str:
         "**Dry run: nothing was published.**" if report.dry_run else "",
         _section("Refused", [_refusal_line(told) for told in report.refused[:SHOWN]]),
         _section("Busy", [f"- {told.reason}" for told in report.busy[:SHOWN]]),
+        _section("Missed", _missed_lines(report)),
         _section("Portfolios", _markdown(portfolio_lines(report)[: 5 * SHOWN], right=2)),
         _section("Limits that gave way", _markdown(relaxation_lines(report.relaxations)[: 5 * SHOWN], right=3)),
         _section("Enforced", _markdown(enforced_lines(report.actions), right=1)),
@@ -106,6 +108,16 @@ def _refusal_line(told: Outcome) -> str:
     """A refusal as an item of a list; the lines of a longer reason stay lines, within the item."""
     first, *others = (told.reason or "").splitlines()
     return "\n".join([f"- **{told.portfolio_id}**: {first}", *(f"  {line}".rstrip() for line in others)])
+
+
+def _missed_lines(report: BatchReport) -> list[str]:
+    """The sessions that nobody ran, and how to run them."""
+    if not report.missed:
+        return []
+    days = ", ".join(map(str, report.missed[:SHOWN]))
+    more = f" and {len(report.missed) - SHOWN} more" if len(report.missed) > SHOWN else ""
+    command = f"evenkeel backfill {report.missed[0]} {report.missed[-1]} --policy {report.policy_name}"
+    return [f"- No run of {days}{more}. To run them, each with the data of its day: `{command}`"]
 
 
 def relaxation_lines(relaxations: pl.DataFrame) -> list[Row]:

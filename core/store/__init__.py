@@ -7,6 +7,8 @@ from core.store.leftovers import remove_leftovers
 from core.store.load import load_folder, load_frames
 from core.store.publish import Published, RunRecord, publish
 from core.store.published import (
+    day_before,
+    days_done,
     find_run,
     read_current,
     read_runs,
@@ -17,7 +19,7 @@ from core.store.published import (
     symbols_considered,
     unnamed_files,
 )
-from core.store.read import read_inputs
+from core.store.read import portfolio_ids, read_inputs
 from core.store.refusals import is_outage
 from core.store.upgrade import init, require_current
 
@@ -28,6 +30,8 @@ __all__ = [
     "Published",
     "RunRecord",
     "current_inputs",
+    "day_before",
+    "days_done",
     "engine_from_url",
     "find_run",
     "guarded",
@@ -35,6 +39,7 @@ __all__ = [
     "is_outage",
     "load_folder",
     "load_frames",
+    "portfolio_ids",
     "publish",
     "read_current",
     "read_inputs",

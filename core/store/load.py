@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import sqlalchemy as sa
+from pyarrow import parquet
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import InputError, nearest_hint
@@ -79,12 +81,20 @@ def _files(folder: Path) -> dict[str, Path]:
 def _read_file(file: Path) -> pl.DataFrame:
     try:
         if file.suffix.lower() == ".parquet":
-            return pl.read_parquet(file)
+            return _read_parquet(file)
         _require_full_rows(file)
         return pl.read_csv(file, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, csv.Error) as error:
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
         raise InputError(f"{file.name} cannot be read: {reason}. Write it as UTF-8 CSV or as Parquet.") from error
+
+
+def _read_parquet(file: Path) -> pl.DataFrame:
+    """A damaged file is an error here; Polars' own reader panics at some, and says so on the standard error stream."""
+    with parquet.ParquetFile(file) as opened:
+        columns = opened.read()
+    columns.validate(full=True)
+    return pl.DataFrame(pl.from_arrow(columns))
 
 
 def _require_full_rows(file: Path) -> None:

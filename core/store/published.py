@@ -126,6 +126,21 @@ def unnamed_files(engine: Engine, root: Path) -> list[str]:
     return sorted(found - targets - inputs)
 
 
+def days_done(engine: Engine, policy_hash: str, portfolio_ids: Sequence[str]) -> set[dt.date]:
+    """The dates on which each of these portfolios has a current run of a policy."""
+    current = (runs.c.status == "published") & (runs.c.policy_hash == policy_hash)
+    done = sa.select(runs.c.as_of).where(current, runs.c.portfolio_id.in_(portfolio_ids)).group_by(runs.c.as_of)
+    with reading(engine) as connection:
+        return set(connection.scalars(done.having(sa.func.count() == len(set(portfolio_ids)))))
+
+
+def day_before(engine: Engine, as_of: dt.date) -> dt.date | None:
+    """The last day before one that has a run of any kind; None where there is none."""
+    with reading(engine) as connection:
+        found: dt.date | None = connection.scalar(sa.select(sa.func.max(runs.c.as_of)).where(runs.c.as_of < as_of))
+    return found
+
+
 def symbol_rows(engine: Engine, table: str, run_keys: Sequence[int], symbol: str) -> pl.DataFrame:
     """The rows of one symbol in several runs: run_key, and the columns of the table's schema, in their order."""
     rows = outputs[table]

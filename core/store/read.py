@@ -56,6 +56,13 @@ def read_inputs(
     return Inputs(as_of, in_order, _of(chosen, published))
 
 
+def portfolio_ids(engine: Engine, source: Source, requested: Sequence[str] | None = None) -> list[str]:
+    """The ids of the requested portfolios, or of all active ones, in order; errors as those of `read_inputs`."""
+    with snapshot(engine) as moment:
+        known = _Reader(moment, source, dt.date.min, dt.date.min, requested).frame("portfolios")
+    return _chosen(known, requested)["portfolio_id"].drop_nulls().cast(pl.String).unique().sort().to_list()
+
+
 @dataclass(frozen=True)
 class _Window:
     """The dates of a column that are read, both ends included. A row without a date is read too: it is a fault."""

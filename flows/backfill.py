@@ -1,0 +1,43 @@
+"""The backfill: sessions that were missed, in order, each with the data of its day."""
+
+from datetime import date
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from flows.daily_rebalance import daily_rebalance
+from flows.occasion import backfilled
+from tasks.artifacts import Progress
+from tasks.load import read_policy, sessions_to_run
+
+
+@flow(name="backfill")
+def backfill(
+    first: date,
+    last: date,
+    policy: str = "conservative",
+    portfolios: list[str] | None = None,
+    again: bool = False,
+) -> State[Any]:
+    """Run the sessions of a range in order, each with the data of its day.
+
+    A session of which every portfolio has a current run of this policy is passed over, so that a backfill that was
+    interrupted goes on where it stopped. One that fails does not stop the others; the backfill then ends Failed, naming
+    it.
+
+    Args:
+        first: The first session.
+        last: The last session, included.
+        policy: The policy's name: a file in the folder of policies, without `.yaml`.
+        portfolios: Ids of the portfolios. Empty: all active ones.
+        again: Run sessions again that are current already, with fresh inputs.
+    """
+    document = read_policy(policy)
+    days = sessions_to_run(document, first, last, portfolios, again)
+    progress = Progress(len(days))
+    ended: dict[date, State[Any]] = {}
+    for day in days:
+        ended[day] = daily_rebalance(policy=policy, as_of=day, portfolios=portfolios, fresh=True, return_state=True)
+        progress.tell(len(ended), day)
+    return backfilled(ended)
