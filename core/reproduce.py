@@ -30,7 +30,7 @@ from core.models import Inputs
 from core.policy_file import parse_policy
 from core.results.diff import parts_apart
 from core.results.identity import environment, frame_hashes, inputs_hashes, inputs_id, run_id
-from core.schemas import Targets
+from core.schemas import CASH_SYMBOL, Targets
 from core.store import RunRecord
 from core.store.files import read_file
 from core.version import __version__
@@ -153,10 +153,7 @@ def _made_from(run: Run, own_hash: str) -> list[Check]:
     inputs = _same("inputs", run["inputs_hash"], own_hash)
     policy_hash = _document_hash(run["policy"])
     policy = _same("policy", run["policy_hash"], policy_hash)
-    if run["program_version"] != __version__:
-        told = f"its id is that of program {run['program_version']}, and this is {__version__}"
-        return [inputs, policy, Check("identity", UNCHECKED, told)]
-    anew = run_id(run["as_of"], run["portfolio_id"], policy_hash, own_hash)
+    anew = run_id(run["as_of"], run["portfolio_id"], policy_hash, own_hash, run["program_version"])
     return [inputs, policy, _same("identity", run["run_id"], anew)]
 
 
@@ -252,7 +249,9 @@ def _weights_apart(left: pl.DataFrame, right: pl.DataFrame, sides: tuple[str, st
 
 
 def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
-    return left.join(right, on="symbol", how="full", coalesce=True, suffix=" right").sort("symbol")
+    """The rows of both by symbol, cash last, which differs wherever a name does."""
+    both = left.join(right, on="symbol", how="full", coalesce=True, suffix=" right")
+    return both.sort(pl.col("symbol") == CASH_SYMBOL, "symbol")
 
 
 def _apart(both: pl.DataFrame, column: str, differs: pl.Expr) -> pl.DataFrame:

@@ -25,7 +25,7 @@ from flows.occasion import (
 from tasks.decide import build_universe, constrain, enforce_buckets, make_targets, score, select, size, verify
 from tasks.guard import one_at_a_time
 from tasks.load import judge_inputs, load_inputs, missed_sessions, read_policy
-from tasks.publish import plan_only, publish, remove_leftovers, report
+from tasks.publish import compare, plan_only, publish, remove_leftovers, report
 
 
 @flow(name="daily-rebalance")
@@ -61,6 +61,7 @@ def daily_rebalance(
     done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
     told = replace(done, missed=missed_sessions(occasion))
     report(told)
+    compare(told)
     return verdict(told)
 
 

@@ -19,6 +19,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from core.results.diff import RunDiff
+from core.results.diff_text import diff_markdown
 from core.results.story import explanation_table, with_changes
 from core.results.summary import BatchReport, Row, action_table, bucket_table, summary, target_table
 
@@ -35,6 +37,14 @@ def create_artifacts(report: BatchReport) -> None:
     for key, title, render, rows in _tables(report):
         shown = render(rows.head(ROWS))
         create_table_artifact(shown, key=key, description=_description(title, rows.height, report))
+
+
+def create_diff(told: RunDiff) -> None:
+    """Create the artifact of what changed from a run to the one that took its place."""
+    after = told.after
+    key = f"diff-{slug(after.portfolio_id)}"
+    description = f"What changed for {after.portfolio_id}, {after.as_of}"
+    create_markdown_artifact(diff_markdown(told), key=key, description=description)
 
 
 def _tables(report: BatchReport) -> Iterator[Table]:

@@ -8,9 +8,10 @@ from prefect.cache_policies import NO_CACHE
 
 from core import batch, store
 from core.batch import Judged, Occasion
+from core.compare import diff_of
 from core.engine import Plan
 from core.results.summary import BatchReport
-from tasks.artifacts import create_artifacts
+from tasks.artifacts import FEW, create_artifacts, create_diff
 from tasks.guard import AtWork
 from tasks.retries import DELAYS, RETRIES, on_outage
 from tasks.settings import settings
@@ -39,6 +40,14 @@ def publish(plan: Plan, judged: Judged, occasion: Occasion, at_work: AtWork) -> 
 def plan_only(plan: Plan, judged: Judged, occasion: Occasion) -> BatchReport:
     """Say what would become of each portfolio; nothing is published."""
     return batch.planned(plan, judged, occasion)
+
+
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+def compare(told: BatchReport) -> None:
+    """Create an artifact for each run that took the place of another: what changed, and why."""
+    database, root = store.engine_from_url(settings().database_url), settings().targets
+    for outcome in told.superseding[:FEW]:
+        create_diff(diff_of(database, root, str(outcome.supersedes), str(outcome.run_id)))
 
 
 @task(cache_policy=NO_CACHE)

@@ -121,15 +121,15 @@ def policy_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> pl.Da
 
 
 def _leaves(content: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every single setting below a path, as text; of a list of sections also their order."""
+    """Every single setting below a path, as text; of a list of sections also their order. What is empty has none."""
     if isinstance(content, list) and content and all(isinstance(item, dict) for item in content):
         labels = _labels(content)
         yield f"{path} (in this order)", ", ".join(labels)
         content = dict(zip(labels, content, strict=True))
-    if isinstance(content, dict) and content:
+    if isinstance(content, dict):
         for key, inner in content.items():
             yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    else:
+    elif content != []:
         yield path, content if isinstance(content, str) else json.dumps(content, sort_keys=True)
 
 

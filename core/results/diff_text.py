@@ -14,7 +14,8 @@ from core.results.diff import WANTED, RunDiff, RunFacts
 from core.results.summary import NONE, Row, in_units, percent
 from core.schemas import CASH_SYMBOL
 
-SHOWN = 20  # so many rows of one kind are told
+SHOWN = 20  # so many targets are told
+OF_FRAME = 10  # so many input rows of each frame
 LISTED = 1000  # so many are in a document
 LONGEST = 60  # characters of a cell
 LEFT = frozenset({"frame", "change", "row", "column", "key", "symbol", "rule", "what", "through", "why", "in"})
@@ -28,10 +29,10 @@ def headline(told: RunDiff) -> str:
     counts = (
         (_input_rows(told), "input row", "input rows"),
         (told.policy.height, "policy key", "policy keys"),
-        (told.program.height, "line of the program", "lines of the program"),
         (_names(told).height, "target moved", "targets moved"),
     )
     words = [f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count]
+    words += ["another program or environment"] if told.program.height else []
     if not words:
         return "Nothing differs."
     turnover = float(_names(told)["change"].abs().sum()) / 2
@@ -49,7 +50,7 @@ def sections(told: RunDiff) -> list[Section]:
         ("Program", _change_lines(told.program, "what")),
         ("Policy", _change_lines(told.policy, "key")),
         ("Inputs", _frame_lines(told.inputs)),
-        (_shortened("Input rows", told.inputs.height), _input_lines(told.inputs.head(SHOWN))),
+        _input_section(told.inputs),
         (_shortened("Targets that moved", told.targets.height), _target_lines(told)),
         ("Through which rule", _rule_lines(told)),
     ]
@@ -135,6 +136,12 @@ def _frame_lines(inputs: pl.DataFrame) -> list[Row]:
         }
         for row in _counted(inputs).iter_rows(named=True)
     ]
+
+
+def _input_section(inputs: pl.DataFrame) -> Section:
+    first = inputs.filter(pl.int_range(pl.len()).over("frame") < OF_FRAME)
+    cut = f": the first {OF_FRAME} of each frame" if first.height < inputs.height else ""
+    return f"Input rows{cut}", _input_lines(first)
 
 
 def _input_lines(inputs: pl.DataFrame) -> list[Row]:

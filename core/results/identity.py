@@ -55,14 +55,14 @@ def inputs_hashes(inputs: Inputs, hashes: Mapping[str, str]) -> Mapping[str, str
     }
 
 
-def run_id(as_of: date, portfolio_id: str, policy_hash: str, inputs_hash: str) -> str:
-    """The identity of a run: 32 hexadecimal digits."""
+def run_id(as_of: date, portfolio_id: str, policy_hash: str, inputs_hash: str, program: str | None = None) -> str:
+    """The identity of a run: 32 hexadecimal digits. `program` is the version that made it; none: this one."""
     parts = {
         "as_of": as_of.isoformat(),
         "portfolio_id": portfolio_id,
         "policy": policy_hash,
         "inputs": inputs_hash,
-        "program": __version__,
+        "program": program or __version__,
     }
     return _joined(parts)[:32]
 

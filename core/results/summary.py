@@ -65,6 +65,11 @@ class BatchReport:
         return [outcome for outcome in self.outcomes if outcome.outcome == "busy"]
 
     @property
+    def superseding(self) -> list[Outcome]:
+        """The outcomes of the runs that took the place of another."""
+        return [outcome for outcome in self.outcomes if outcome.supersedes is not None]
+
+    @property
     def refused(self) -> list[Outcome]:
         """The outcomes of the refused runs."""
         return [outcome for outcome in self.outcomes if outcome.outcome == "refused"]

@@ -26,6 +26,7 @@ from core.store.database import reading
 from core.store.files import write_file
 from core.store.tables import input_frames, runs
 
+LAST_PRICES = "last_prices"  # the one frame that is no input table
 FOLDER = "_inputs"  # readers of a Parquet data set pass over names that begin so
 
 
@@ -72,8 +73,11 @@ def stored_inputs(engine: Engine, root: Path, set_id: str, as_of: dt.date) -> In
         hashes = {str(name): str(known) for name, known in connection.execute(query)}
     if not hashes:
         raise StoreError(f"no inputs {set_id} are stored. Run with fresh inputs (`evenkeel run --fresh`).")
+    missing = sorted({*INPUTS, LAST_PRICES} - {*hashes})
+    if missing:
+        raise StoreError(f"the stored inputs {set_id} lack {', '.join(missing)}: restore `input_frames` from a backup.")
     frames = {name: _typed(name, _required(root, name, known)) for name, known in hashes.items()}
-    return Inputs(as_of, frames, frames.pop("last_prices"))
+    return Inputs(as_of, frames, frames.pop(LAST_PRICES))
 
 
 def _encoded(frame: pl.DataFrame) -> bytes:

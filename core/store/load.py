@@ -94,7 +94,8 @@ def _read_parquet(file: Path) -> pl.DataFrame:
     with parquet.ParquetFile(file) as opened:
         columns = opened.read()
     columns.validate(full=True)
-    return pl.DataFrame(pl.from_arrow(columns))
+    named = zip(columns.column_names, columns.columns, strict=True)
+    return pl.DataFrame([pl.Series(name, column) for name, column in named])
 
 
 def _require_full_rows(file: Path) -> None:

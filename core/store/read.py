@@ -49,9 +49,8 @@ def read_inputs(
     chosen = _chosen(known, portfolios)
     frames["portfolios"] = chosen
     frames["candidates"] = _latest(frames["candidates"])
-    frames["overrides"] = _without_others(frames["overrides"], known, chosen)
-    for name in HOLDINGS:
-        frames[name] = _of(chosen, frames[name])
+    for name in (*HOLDINGS, "overrides"):
+        frames[name] = _without_others(frames[name], known, chosen)
     in_order = {name: frame.sort(INPUTS[name].primary_key()) for name, frame in frames.items()}
     return Inputs(as_of, in_order, _of(chosen, published))
 
@@ -163,12 +162,12 @@ def _of(chosen: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col("portfolio_id").is_in(chosen["portfolio_id"].implode()).fill_null(True))
 
 
-def _without_others(overrides: pl.DataFrame, known: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
-    """The overrides but for those of known portfolios outside the batch; one of an unknown portfolio is a fault."""
-    if overrides.schema["portfolio_id"] != known.schema["portfolio_id"]:
-        return overrides
+def _without_others(frame: pl.DataFrame, known: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
+    """The rows but for those of known portfolios outside the batch; one of an unknown portfolio is a fault."""
+    if frame.schema["portfolio_id"] != known.schema["portfolio_id"]:
+        return frame
     others = known.join(chosen, on="portfolio_id", how="anti")
-    return overrides.join(others, on="portfolio_id", how="anti", maintain_order="left")
+    return frame.join(others, on="portfolio_id", how="anti", maintain_order="left")
 
 
 def _latest(candidates: pl.DataFrame) -> pl.DataFrame:

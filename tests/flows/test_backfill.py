@@ -63,7 +63,7 @@ def test_a_session_that_fails_is_named_and_does_not_stop_the_others(database):
 
 
 def test_the_daily_run_tells_which_sessions_nobody_ran(week):
-    assert rebalanced(as_of=WEDNESDAY, portfolios=["balanced"]).missed == ()
+    assert rebalanced(as_of=WEDNESDAY, portfolios=["balanced"]).missed == []
     report = rebalanced(as_of=FRIDAY, portfolios=["balanced"])
     assert report.missed == [THURSDAY]
 

@@ -102,6 +102,13 @@ def test_another_policy_supersedes_and_the_first_comes_back(database):
     assert current_run(database, "balanced") == first
 
 
+def test_a_run_that_supersedes_another_tells_what_changed(database):
+    assert not [key for key in artifacts(run()) if key.startswith("diff-")]
+    shown = artifacts(run(policy="aggressive"))
+    assert {f"diff-{portfolio_id}" for portfolio_id in PORTFOLIOS} <= shown.keys()
+    assert "max_positions_per_bucket" in shown["diff-balanced"]
+
+
 def test_a_dry_run_publishes_nothing_but_artifacts(database):
     state = run(dry_run=True)
     assert store.read_runs(database).is_empty()

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.errors import StoreError
 from core.models import Inputs
 from core.results.identity import content_hash, frame_hashes
 from core.store import current_inputs, publish, read_runs, stored_inputs
+from core.store.database import writing
 from core.store.input_files import FOLDER, input_path
+from core.store.tables import input_frames
 from tests.core.store.samples import LAST, NOON, READ, TODAY, breach, inputs, record
 
 
@@ -87,3 +90,11 @@ def test_a_day_that_is_done_again_starts_from_the_current_run(engine: Engine, ro
 def test_unknown_inputs_are_told(engine: Engine, root: Path) -> None:
     with pytest.raises(StoreError, match="no inputs x are stored"):
         stored_inputs(engine, root, "x", TODAY)
+
+
+def test_a_set_that_lacks_a_frame_is_told(engine: Engine, root: Path) -> None:
+    publish(engine, root, record(), NOON)
+    with writing(engine, "test") as connection:
+        connection.execute(sa.delete(input_frames).where(input_frames.c.frame == "prices"))
+    with pytest.raises(StoreError, match="lack prices"):
+        stored_inputs(engine, root, read_runs(engine)["inputs_id"].item(), TODAY)

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Engine
 from core.errors import StoreError
 from core.schemas import Targets
 from core.store import (
+    find_run,
     publish,
     read_current,
     read_runs,
@@ -17,6 +18,7 @@ from core.store import (
     run_rows,
     symbol_rows,
     symbols_considered,
+    unnamed_files,
 )
 from core.store.files import digest, encoded
 from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record
@@ -106,11 +108,34 @@ def test_a_file_that_no_run_names_is_not_read(published: Engine, root: Path) -> 
     assert len(read_targets(published, root)) == 9
 
 
+def test_a_run_is_found_by_the_beginning_of_its_id(published: Engine, root: Path) -> None:
+    for run_id in ("abc_123", "abc_124"):
+        publish(published, root, record(run_id), NOON)
+    assert find_run(published, "r1")["run_id"].item() == "r1"
+    assert find_run(published, "abc_124")["status"].item() == "published"
+    with pytest.raises(StoreError, match=r"'abc_12': abc_123 \(core, 2026-07-31\), abc_124 \(core, 2026-07-31\)\."):
+        find_run(published, "abc_12")
+    for unknown in ("abc%12", "ABC_124", "r"):
+        with pytest.raises(StoreError, match=f"there is no run '{unknown}'"):
+            find_run(published, unknown)
+
+
+def test_files_that_no_row_names_are_listed(published: Engine, root: Path) -> None:
+    assert unnamed_files(published, root) == []
+    lost = _file(root).with_name("r9.parquet")
+    lost.write_bytes(b"")
+    assert unnamed_files(published, root) == [str(lost.relative_to(root))]
+
+
 def test_equal_targets_give_equal_bytes() -> None:
     assert encoded("r1", record().targets) == encoded("r1", record().targets.clone())
     assert digest(encoded("r1", record().targets)) != digest(encoded("r2", record().targets))
 
 
 def test_other_programs_read_the_folder_as_one_table(published: Engine, root: Path) -> None:
-    found = pl.scan_parquet(root, hive_partitioning=True).collect().sort("as_of", "portfolio_id", "symbol")
+    found = (
+        pl.scan_parquet(root / "as_of=*/**/*.parquet", hive_partitioning=True)
+        .collect()
+        .sort("as_of", "portfolio_id", "symbol")
+    )
     assert found["portfolio_id"].to_list() == ["core"] * 6 + ["other"] * 3
