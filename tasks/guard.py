@@ -9,6 +9,7 @@ from core.errors import StoreError
 from core.models import Inputs
 from core.results.summary import Outcome
 from core.store import Guard, guarded, is_outage
+from tasks.retries import persistently
 from tasks.settings import settings
 
 
@@ -49,7 +50,9 @@ class AtWork:
     def _taken(self, portfolio_ids: Sequence[str]) -> Guard:
         database = store.engine_from_url(settings().database_url)
         at = self._occasion
-        return self._stack.enter_context(guarded(database, at.as_of, portfolio_ids, at.holder, at.started_at))
+        return persistently(
+            lambda: self._stack.enter_context(guarded(database, at.as_of, portfolio_ids, at.holder, at.started_at))
+        )
 
 
 @contextmanager

@@ -1,11 +1,18 @@
 """Which failures are worth another try: the database was away. Bad input, or a refusal, is not."""
 
-from typing import Any
+import logging
+from collections.abc import Callable
+from time import sleep
+from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
+from core.errors import StoreError
 from core.store import is_outage
+
+Result = TypeVar("Result")
+logger = logging.getLogger("core.retries")
 
 RETRIES = 3
 DELAYS = exponential_backoff(2)
@@ -18,3 +25,16 @@ def on_outage(_task: Task[Any, Any], _task_run: TaskRun, state: State[Any]) -> b
     except Exception as error:
         return is_outage(error)
     return False
+
+
+def persistently(call: Callable[[], Result]) -> Result:
+    """What a call gives, tried again as a task would be where the database is away: for what is no task's work."""
+    for delay in DELAYS(RETRIES):
+        try:
+            return call()
+        except StoreError as error:
+            if not is_outage(error):
+                raise
+            logger.warning("%s Trying again in %s s.", error, delay)
+            sleep(delay)
+    return call()

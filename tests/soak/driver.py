@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of an order. `status`: of the process, negative for a signal. `told`: the flow's state, if it ended."""
+    """What became of an order. `status`: of the process, negative for a signal; `told`: the flow's state and words."""
 
     status: int
     points: list[Point]
-    told: tuple[str, str] | None
+    told: tuple[str, str] | None  # if the flow ended
     log: str
 
     @property
@@ -88,22 +89,23 @@ class Driver:
         self._process.stdin.flush()
         status = int(self._process.stdout.readline())
         told = json.loads((notes / "told").read_text()) if (notes / "told").exists() else None
-        return Done(status, _points(notes / "points"), told, (notes / "log").read_text())
+        names = (notes / "points").read_text().splitlines() if (notes / "points").exists() else []
+        return Done(status, numbered(names), told, (notes / "log").read_text())
 
     def stop(self) -> None:
         """End the process."""
         self._process.communicate()
 
 
-def _points(file: Path) -> list[Point]:
+def numbered(names: Iterable[str]) -> list[Point]:
+    """Points by their names, in the order in which they came up."""
     seen: Counter[str] = Counter()
-    names = file.read_text().splitlines() if file.exists() else []
-    return [Point(name, _counted(seen, name)) for name in names]
+    return [_counted(seen, name) for name in names]
 
 
-def _counted(seen: Counter[str], name: str) -> int:
+def _counted(seen: Counter[str], name: str) -> Point:
     seen[name] += 1
-    return seen[name]
+    return Point(name, seen[name])
 
 
 def main() -> None:
@@ -147,7 +149,7 @@ def _flow(order: Order, points: int) -> tuple[str, str]:
 
     def reached(name: str) -> None:
         os.write(points, f"{name}\n".encode())
-        if Point(name, _counted(seen, name)) == order.kill_at:
+        if _counted(seen, name) == order.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings

@@ -3,11 +3,12 @@
 A first, undisturbed run of each scenario lists its points (`prepared`): around each task, each file operation, each SQL
 statement and each commit, and in the midst of files and rows (`tests.soak.points`). Then the run is started anew for
 each of them, from a copy of the same database and folder, and killed there (`faults_of`). What readers see must be the
-old state or the new one, portfolio by portfolio and whole (`_faults_before_rerun`); a plain rerun must end as if
-nothing had happened (`_faults_after_rerun`). All flows talk to one Prefect server.
+old state or the new one, portfolio by portfolio and whole (`half_seen`); a plain rerun must end as if
+nothing had happened (`differing`). All flows talk to one Prefect server.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -17,15 +18,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from tests.postgres import PostgresServer
 from tests.soak.driver import Done, Driver, Order, Point
+from tests.soak.wholeness import differing, half_seen, strange_files
 from tests.soak.worlds import AS_OF, Known, PostgresWorlds, SqliteWorlds, World, Worlds, state_of
 
 DRIVERS = 2
 TOLD_EVERY = 50  # kills
+SERVER = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+}
 INTERRUPTED_AT = "before INSERT INTO promotions"
 
 
@@ -102,27 +110,34 @@ class Drivers:
             self._idle.put(driver)
 
 
-def prepared(worlds: Worlds, scenario: Scenario, drivers: Drivers) -> Case:
+class Runner(Protocol):
+    """Who runs the flow: drivers, or this process (`tests.soak.here`)."""
+
+    def run(self, world: World, policy: str, kill_at: Point | None = None) -> Done:
+        """Run the flow in a world, up to a point if one is given."""
+
+
+def prepared(worlds: Worlds, scenario: Scenario, runner: Runner) -> Case:
     """Make the world in which a scenario begins, and run it undisturbed in a copy."""
     world = worlds.filled()
     if scenario.without_cash is not None:
         with world.engine() as engine, engine.begin() as connection:
             connection.execute(sa.text("DELETE FROM cash WHERE portfolio_id = :id"), {"id": scenario.without_cash})
     for policy in scenario.before:
-        _require_ended(drivers.run(world, policy))
+        _require_ended(runner.run(world, policy))
     if scenario.interrupted:
-        undisturbed, _ = _undisturbed(worlds, world, scenario, drivers)
+        undisturbed, _ = _undisturbed(worlds, world, scenario, runner)
         late = [point for point in undisturbed.points if point.name == INTERRUPTED_AT][-1]
-        assert drivers.run(world, scenario.policy, late).killed
-    undisturbed, after = _undisturbed(worlds, world, scenario, drivers)
+        assert runner.run(world, scenario.policy, late).killed
+    undisturbed, after = _undisturbed(worlds, world, scenario, runner)
     return Case(worlds, scenario, world, state_of(world), after, undisturbed)
 
 
-def _undisturbed(worlds: Worlds, world: World, scenario: Scenario, drivers: Drivers) -> tuple[Done, Known]:
+def _undisturbed(worlds: Worlds, world: World, scenario: Scenario, runner: Runner) -> tuple[Done, Known]:
     copy = worlds.copy(world)
-    done = _require_ended(drivers.run(copy, scenario.policy))
+    done = _require_ended(runner.run(copy, scenario.policy))
     after = state_of(copy)
-    faults = [*_strange_files(copy, after), *worlds.locks(copy)]
+    faults = [*strange_files(copy, after), *worlds.locks(copy)]
     assert not faults, faults
     worlds.drop(copy)
     return done, after
@@ -134,15 +149,15 @@ def _require_ended(done: Done) -> Done:
     return done
 
 
-def faults_of(case: Case, point: Point, drivers: Drivers) -> list[str]:
+def faults_of(case: Case, point: Point, drivers: Drivers, rerunner: Runner) -> list[str]:
     """Kill a run of the case at a point, and run again; returns what is not as it must be."""
     world = case.worlds.copy(case.template)
     try:
         killed = drivers.run(world, case.scenario.policy, point)
         if not killed.killed:
             return [f"the point was not reached: the run ended with status {killed.status}, {killed.told}"]
-        faults = _faults_before_rerun(case, state_of(world))
-        again = drivers.run(world, case.scenario.policy)
+        faults = half_seen(state_of(world), case.before, case.after)
+        again = rerunner.run(world, case.scenario.policy)
         return faults + _faults_after_rerun(case, world, again)
     except Exception as error:
         return [f"{type(error).__name__}: {error}"]
@@ -150,37 +165,17 @@ def faults_of(case: Case, point: Point, drivers: Drivers) -> list[str]:
         case.worlds.drop(world)
 
 
-def _faults_before_rerun(case: Case, found: Known) -> list[str]:
-    """Every portfolio as before, or as it is to be; every run that is there is there with all its rows."""
-    wrong = [
-        f"readers see half of {name}"
-        for name in {*case.after.targets, *found.targets}
-        if not any(_same_for(name, found, whole) for whole in (case.before, case.after))
-    ]
-    for run_id, run in found.runs.items():
-        whole = case.after.runs.get(run_id)
-        if whole is None or {**run, "status": None} != {**whole, "status": None}:
-            wrong.append(f"run {run_id} should not be there as {run}")
-    return wrong + [f"rows of {key} are not whole" for key, rows in found.rows.items() if case.after.rows[key] != rows]
-
-
 def _faults_after_rerun(case: Case, world: World, again: Done) -> list[str]:
     """All as after an undisturbed run, without a file too many, and nothing locked."""
-    if again.told is None:
-        return [f"the rerun ended with status {again.status}: {again.log[-2000:]}"]
-    expected = case.undisturbed.told
-    assert expected is not None
-    wrong = [] if again.told[0] == expected[0] else [f"the rerun ended {again.told}, not {expected}"]
+    expected = _require_ended(case.undisturbed).told
+    if again.told is None or expected is None or again.told[0] != expected[0]:
+        return [f"the rerun ended with status {again.status}, {again.told}, not {expected}: {again.log[-2000:]}"]
     found = state_of(world)
-    for name in ("runs", "rows", "current", "promotions"):
-        if getattr(found, name) != getattr(case.after, name):
-            wrong.append(f"after the rerun, {name} differ")
-    wrong += [
-        f"after the rerun, targets of {name} differ"
-        for name in {*found.targets, *case.after.targets}
-        if not _same_for(name, found, case.after)
+    return [
+        *(f"after the rerun, {fault}" for fault in differing(found, case.after)),
+        *strange_files(world, found),
+        *case.worlds.locks(world),
     ]
-    return wrong + _strange_files(world, found) + case.worlds.locks(world)
 
 
 # the whole of it
@@ -196,7 +191,7 @@ def _killed(case: Case, points: Sequence[Point], drivers: Drivers) -> int:
     failures = 0
     started = time.monotonic()
     with ThreadPoolExecutor(drivers.count) as pool:
-        done = pool.map(lambda point: (point, faults_of(case, point, drivers)), points)
+        done = pool.map(lambda point: (point, faults_of(case, point, drivers, drivers)), points)
         for number, (point, faults) in enumerate(done, 1):
             failures += bool(faults)
             for fault in faults:
@@ -209,11 +204,13 @@ def _killed(case: Case, points: Sequence[Point], drivers: Drivers) -> int:
 
 @contextmanager
 def prefect_api() -> Iterator[str]:
-    """The address of a Prefect server of its own."""
-    from prefect.settings import PREFECT_API_URL
+    """The address of a Prefect server of its own, without the services that nobody looks at."""
+    os.environ.update(SERVER)
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with quiet, prefect_test_harness(server_startup_timeout=120):
         yield str(PREFECT_API_URL.value())
 
 

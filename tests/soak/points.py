@@ -2,8 +2,8 @@
 
 `watched` wraps, in this process, what a run does to the world: calls of tasks (`_watch_tasks`), files below one folder
 (`_watch_files`), statements and commits that write (`_watch_statements`), and what goes past SQLAlchemy: reads of
-PostgreSQL (`_watch_reads`) and rows in bulk (`_watch_rows`). Each calls `reached` with the name of the point, before, in
-the midst and after. Names repeat from run to run: what is drawn at random in them is left out. What `reached` raises
+PostgreSQL (`_watch_reads`) and rows in bulk (`_watch_rows`). Each calls `reached` with the name of the point, before,
+in the midst and after. Names repeat from run to run: what is drawn at random in them is left out. What `reached` raises
 comes out of the wrapped call, which is how a disk is full here, or an answer lost.
 """
 

@@ -142,7 +142,7 @@ class PostgresWorlds:
     def copy(self, world: World) -> World:
         """The same once more, as soon as nobody is connected to it."""
         with self._turn:
-            open_sessions = self._sessions(world)
+            open_sessions = self._sessions(world, "true")
             assert not open_sessions, open_sessions
             new = self._new(_database(world))
         shutil.copytree(world.folder, new.folder, dirs_exist_ok=True)
@@ -155,12 +155,12 @@ class PostgresWorlds:
 
     def locks(self, world: World) -> list[str]:
         """What is locked, or has been left open."""
-        return self._sessions(world)
+        return self._sessions(world, "state <> 'idle'")
 
-    def _sessions(self, world: World) -> list[str]:
+    def _sessions(self, world: World, which: str) -> list[str]:
         """Sessions that somebody left open, after the time that a server needs to notice a death."""
         until = time.monotonic() + SESSION_SECONDS
-        query = sa.text("SELECT state || ': ' || query FROM pg_stat_activity WHERE datname = :name")
+        query = sa.text(f"SELECT state || ': ' || query FROM pg_stat_activity WHERE datname = :name AND {which}")  # noqa: S608
         with World(self._server.url(), self._folder).engine() as engine:
             while True:
                 with engine.connect() as connection:
@@ -220,7 +220,7 @@ def state_of(world: World) -> Known:
 
 
 def _rows(connection: sa.Connection, table: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(sa.text(f"SELECT * FROM {table}")).mappings()]
+    return [dict(row) for row in connection.execute(sa.text(f"SELECT * FROM {table}")).mappings()]  # noqa: S608
 
 
 def _by_run(rows: dict[str, list[dict[str, Any]]], ids: dict[Any, Any]) -> dict[tuple[str, str], list[str]]:
