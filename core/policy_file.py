@@ -11,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from core.approval import ApprovalRules
 from core.constraints import NameLimit
 from core.errors import ConfigurationError, nearest_hint
 from core.inputs import GateConfig, SignalConfig
@@ -28,6 +29,17 @@ class _NoDuplicateKeys(yaml.SafeLoader):
             raise ConfigurationError(f"{', '.join(sorted(twice))} is given twice{node.start_mark}: keep one of them.")
         return super().construct_mapping(node, deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """What looks like a date or a number and is none, such as 2026-13-45, is told with its place."""
+        try:
+            return super().construct_object(node, deep)
+        except ConfigurationError:
+            raise
+        except (ValueError, KeyError, AttributeError) as error:
+            raise ConfigurationError(
+                f"{node.value!r:.80} cannot be read{node.start_mark}: correct it, or put it in quotes to have a text."
+            ) from error
+
 
 def parse_policy(text: str, origin: str) -> Policy:
     """A policy from YAML text; `origin` names it in errors. Raises `ConfigurationError`."""
@@ -35,6 +47,8 @@ def parse_policy(text: str, origin: str) -> Policy:
         content = yaml.load(text, Loader=_NoDuplicateKeys)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         raise ConfigurationError(f"policy {origin} is no valid YAML: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"policy {origin} is no valid YAML: it is nested too deeply.") from error
     if not isinstance(content, dict):
         raise ConfigurationError(f"policy {origin} is empty or no mapping: it needs at least a `name`.")
     try:
@@ -49,6 +63,8 @@ def load_policy(path: Path) -> Policy:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"policy {path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"policy {path} cannot be read: {error}. Write it as UTF-8.") from error
     return parse_policy(text, str(path))
 
 
@@ -67,6 +83,7 @@ def _known_keys(location: Sequence[str | int]) -> set[str]:
         "source": (SourceConfig,),
         "data_gate": (GateConfig,),
         "limits": (RebalancingLimits,),
+        "approval": (ApprovalRules,),
         "scoring": (Scoring,) if len(location) == 2 else get_args(SignalConfig),
         "sizing": get_args(Sizing),
         "constraints": get_args(Constraint) if len(location) == 4 else (NameLimit,),

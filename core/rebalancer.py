@@ -7,17 +7,17 @@ out.
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any
 
 import polars as pl
 
 from core.actions import sentences
 from core.decisions.bucket_limits_enforcer import BucketLimitsEnforcer, violations_fixed
-from core.decisions.bucket_manager import BucketManager, require_usable
+from core.decisions.bucket_manager import BucketManager
 from core.decisions.listing import NO_DATE, PORTFOLIO, as_rows
+from core.decisions.objects import finite, require_day, require_kind, require_name, require_usable, shown
 from core.decisions.ranking import ALIVE, in_slot_order
 from core.decisions.scoring import mirrored, scored
 from core.decisions.universe import UniverseBuilder, held_weights
@@ -153,6 +153,8 @@ class CoreRebalancerEngine:
         `current_positions`: symbol -> signed weight. `scored_assets` given: universe and scoring are skipped; a held
         name that is not among them has no score and is fixed. Otherwise `candidates` and `signal_values` are scored.
         """
+        require_day("as_of", as_of)
+        require_kind("limits", limits, RebalancingLimits, "RebalancingLimits")
         policy = Policy(
             name="plan",
             scoring=Scoring(self.scoring_service.signals),
@@ -163,7 +165,8 @@ class CoreRebalancerEngine:
         if scored_assets is None:
             announce("universe", limits)
             universe = self.universe_builder.get_universe(as_of, current_positions, candidates)
-            plan = decided(universe, as_signal_values(signal_values or {}), _no_nav(as_of), policy)
+            values = as_signal_values({} if signal_values is None else signal_values)
+            plan = decided(universe, values, _no_nav(as_of), policy)
         else:
             plan = _planned(self.bucket_manager, scored_assets, current_positions, policy, as_of)
         targets = _as_targets(plan.targets)
@@ -210,11 +213,18 @@ class CoreRebalancerEngine:
 
 def as_signal_values(signal_values: SignalValues) -> pl.DataFrame:
     """A mapping of signals as rows: symbol, signal, value. Raises `InputError` where a value is not finite."""
-    rows = [(symbol, name, float(number)) for name, of in signal_values.items() for symbol, number in of.items()]
-    for symbol, name, number in rows:
-        if not isfinite(number):
-            raise InputError(f"signal {name} of {symbol} is {number}: give a finite number, or leave the asset out.")
+    require_kind("signal_values", signal_values, Mapping, "a mapping from signal to a mapping from asset to number")
+    rows = [(symbol, name, number) for name, of in signal_values.items() for symbol, number in _signal(name, of)]
     return pl.DataFrame(rows, schema={"symbol": pl.String, "signal": pl.String, "value": pl.Float64}, orient="row")
+
+
+def _signal(name: str, of: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    require_name("the name of a signal", name)
+    require_kind(f"signal {shown(name)}", of, Mapping, "a mapping from asset to number")
+    for symbol, given in of.items():
+        require_name(f"an asset of signal {shown(name)}", symbol)
+        told = f"signal {shown(name)} of {shown(symbol)}"
+        yield symbol, finite(told, given, "a finite number, or leave the asset out")
 
 
 def _planned(

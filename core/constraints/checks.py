@@ -17,6 +17,8 @@ TEXT: tuple[DataTypeClass, ...] = (pl.String, pl.Categorical, pl.Enum)
 
 def require_columns(weights: pl.DataFrame, by: Sequence[str], needs: Sequence[str]) -> None:
     """Every column that is read is there, once, and of a type that can be meant."""
+    if not all(isinstance(column, str) for column in by):
+        raise InvalidWeightsError(f"by is {list(by)}: name columns of the weights.")
     if not by or len({*by}) < len(by) or {*by} & {*OWN_COLUMNS}:
         raise InvalidWeightsError(
             f"by is {list(by)}: name the columns of a group, each once, none of them {', '.join(OWN_COLUMNS)}."
@@ -24,6 +26,9 @@ def require_columns(weights: pl.DataFrame, by: Sequence[str], needs: Sequence[st
     for column in (*by, "symbol", "weight", *needs):
         if column not in weights.columns:
             raise InvalidWeightsError(f"weights have no column {column!r}; {nearest_hint(column, weights.columns)}")
+    for column in (*by, "symbol"):
+        if weights[column].dtype.is_nested() or weights[column].dtype == pl.Object:
+            _require_type(weights, column, "one name or date per row")
     for column in ("weight", *({"current_weight"} & {*needs})):
         if not weights[column].dtype.is_numeric():
             _require_type(weights, column, "numbers")
@@ -31,6 +36,14 @@ def require_columns(weights: pl.DataFrame, by: Sequence[str], needs: Sequence[st
         _require_type(weights, "frozen", "booleans", pl.Boolean)
     if "bucket" in needs:
         _require_type(weights, "bucket", "text", *TEXT)
+
+
+def require_frame(weights: object, by: object) -> None:
+    """Weights are a frame, and what they are grouped by is the name of a column, or several."""
+    if not isinstance(weights, pl.DataFrame):
+        raise InvalidWeightsError(f"weights are {type(weights).__name__}: give a Polars DataFrame.")
+    if not isinstance(by, str | list | tuple):
+        raise InvalidWeightsError(f"by is {by!r}: name a column of the weights, or a list of them.")
 
 
 def is_text(weights: pl.DataFrame, column: str) -> bool:
@@ -64,7 +77,8 @@ def _is_moderate(column: pl.Series) -> bool:
     """Whether a sum of squares shows at once, as of most columns, that all numbers are finite and of a usable size."""
     if column.dtype != pl.Float64 or column.null_count():
         return False
-    return all(np.dot(part, part) <= LARGEST for part in (chunk.to_numpy() for chunk in column.get_chunks()))
+    with np.errstate(over="ignore"):  # an infinite sum says it as well
+        return all(np.dot(part, part) <= LARGEST for part in (chunk.to_numpy() for chunk in column.get_chunks()))
 
 
 def repeated(weights: pl.DataFrame, by: Sequence[str]) -> InvalidWeightsError:

@@ -20,6 +20,7 @@ from core.constraints.checks import (
     repeated,
     require_columns,
     require_finite,
+    require_frame,
     require_no_nulls,
 )
 
@@ -47,6 +48,7 @@ class Panel:
         Raises `InvalidWeightsError`: a column is missing or of a type that cannot be meant; a group key, a symbol or a
         needed column is null; a weight, or a current weight where given, is NaN, infinite or beyond 1e100.
         """
+        require_frame(weights, by)
         given = {CURRENT} & {*weights.columns}
         keys, needed = (by,) if isinstance(by, str) else tuple(by), sorted({*needs} | given)
         require_columns(weights, keys, needed)

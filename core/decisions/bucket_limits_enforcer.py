@@ -13,8 +13,9 @@ import polars as pl
 
 from core.actions import action_rows, numbered, sentences
 from core.arithmetic import ordered_sum, ratio
-from core.decisions.bucket_manager import BucketManager, represented_buckets, require_usable
+from core.decisions.bucket_manager import BucketManager, represented_buckets
 from core.decisions.listing import as_rows
+from core.decisions.objects import require_kind, require_usable
 from core.decisions.ranking import ALIVE, in_slot_order, place, reject
 from core.decisions.screening import STEP as SCREENING
 from core.limits import TOLERANCE, BucketLimitsConfig
@@ -125,9 +126,10 @@ class BucketLimitsEnforcer:
         """Select and scale `scored_assets`, which are not changed. Held means priority PORTFOLIO.
 
         A new asset without a score is rejected; a held one is fixed: never rejected, never scaled, counted for every
-        limit. Raises `InputError` where an asset is given twice, or its weight or score is infinite.
+        limit. Raises `InputError` where an asset is given twice, or one of its fields cannot be used.
         """
         require_usable(scored_assets)
+        require_kind("the bucket limits", config, BucketLimitsConfig, "a BucketLimitsConfig")
         rows, no_score = reject(
             as_rows(scored_assets, self.bucket_manager),
             pl.col("score").is_null() & ~pl.col("held"),

@@ -4,10 +4,11 @@ The manager only looks; `bucket_limits_enforcer` decides. Bucket weights are gro
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite, isinf, isnan
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isnan
 from typing import Any
 
+from core.decisions.objects import require_kind, require_usable, shown
 from core.errors import InputError
 from core.limits import TOLERANCE, BucketLimitsConfig
 from core.models import AssetScore, BucketAllocation, BucketStatistics
@@ -116,24 +117,6 @@ class BucketManager:
         }
 
 
-def require_usable(asset_scores: Sequence[AssetScore]) -> None:
-    """Raise `InputError` where an asset is given twice, its weight is not finite, or its score is infinite."""
-    seen: set[str] = set()
-    for asset_score in asset_scores:
-        if asset_score.asset in seen:
-            raise InputError(f"asset {asset_score.asset} is given twice: give each asset once.")
-        seen.add(asset_score.asset)
-        if not isfinite(asset_score.position_size_percentage or 0.0):
-            raise InputError(
-                f"the weight of {asset_score.asset} is {asset_score.position_size_percentage}: give a finite fraction, "
-                "0.05 for 5 %, or None where it is not decided."
-            )
-        if isinf(asset_score.combined_score or 0.0):
-            raise InputError(
-                f"the score of {asset_score.asset} is {asset_score.combined_score}: give a finite number, or None."
-            )
-
-
 def has_score(asset_score: AssetScore) -> bool:
     """Whether an asset has a score: None and NaN are none."""
     return asset_score.combined_score is not None and not isnan(asset_score.combined_score)
@@ -213,4 +196,8 @@ def _mapping_of(source: Mapping[str, Sequence[str]] | Any | None) -> Mapping[str
     for bucket, assets in offered.items():
         if isinstance(assets, str):
             raise InputError(f"bucket {bucket} lists {assets!r}, a text: give a list of assets, [{assets!r}].")
+        require_kind("the name of a bucket", bucket, str, "a text")
+        require_kind(f"the assets of bucket {shown(bucket)}", assets, Iterable, "a list of assets")
+        for asset in assets:
+            require_kind(f"an asset of bucket {shown(bucket)}", asset, str, "a text")
     return offered

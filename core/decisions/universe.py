@@ -11,7 +11,7 @@ import polars as pl
 
 from core.arithmetic import ratio
 from core.decisions.bucket_manager import BucketManager
-from core.errors import InputError
+from core.decisions.objects import finite, require_day, require_kind, require_name, shown
 from core.inputs import Gated
 from core.limits import TOLERANCE
 from core.schemas import KEYS, RUN_KEYS, UNKNOWN_BUCKET, AssetPriority, Universe
@@ -78,11 +78,11 @@ class UniverseBuilder:
 
         `current_positions` maps symbols to signed weights; a weight of at most 1e-9 in size is not held.
         """
+        require_day("as_of", as_of)
         held = held_weights(current_positions)
-        priorities = (
-            candidates if isinstance(candidates, Mapping) else dict.fromkeys(candidates, AssetPriority.FALLBACK)
-        )
+        priorities = _priorities(candidates)
         symbols = sorted(held.keys() | priorities.keys())
+        require_kind("not_tradable", not_tradable, Iterable, "a list of symbols")
         barred = set(not_tradable)
         columns = {
             "portfolio_id": "portfolio",
@@ -100,9 +100,25 @@ class UniverseBuilder:
         return Universe.cast(pl.DataFrame(columns))
 
 
+def _priorities(candidates: Iterable[str] | Mapping[str, AssetPriority]) -> Mapping[str, AssetPriority]:
+    require_kind("the candidates", candidates, Iterable, "a list of symbols, or a mapping from symbol to AssetPriority")
+    named = list(candidates)
+    for symbol in named:
+        require_name("the symbol of a candidate", symbol)
+    if not isinstance(candidates, Mapping):
+        return dict.fromkeys(named, AssetPriority.FALLBACK)
+    for symbol, priority in candidates.items():
+        require_kind(f"the priority of {shown(symbol)}", priority, AssetPriority, "an AssetPriority")
+    return candidates
+
+
 def held_weights(current_positions: Mapping[str, float]) -> dict[str, float]:
     """The positions that are held: those of more than 1e-9 in size. Raises `InputError` where a weight is no number."""
-    for symbol, weight in current_positions.items():
-        if not isinstance(weight, int | float) or weight != weight or weight in (float("inf"), float("-inf")):
-            raise InputError(f"the current weight of {symbol} is {weight!r}: it must be a finite number, 0.05 for 5 %.")
-    return {symbol: float(weight) for symbol, weight in current_positions.items() if abs(weight) > TOLERANCE}
+    require_kind("the current positions", current_positions, Mapping, "a mapping from symbol to weight")
+    for symbol in current_positions:
+        require_name("the symbol of a current position", symbol)
+    weights = {
+        symbol: finite(f"the current weight of {shown(symbol)}", weight, "a finite number, 0.05 for 5 %")
+        for symbol, weight in current_positions.items()
+    }
+    return {symbol: weight for symbol, weight in weights.items() if abs(weight) > TOLERANCE}

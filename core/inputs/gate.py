@@ -22,6 +22,7 @@ from core.inputs.config import GateConfig
 from core.inputs.corporate_actions import resolved
 from core.inputs.findings import found, joined, sentence, stopped_portfolios, stops_batch, summarised
 from core.inputs.holdings import Book, booked
+from core.inputs.lookalikes import lookalikes
 from core.inputs.overrides import Rulings, ruled
 from core.inputs.prices import Market, known_prices, market
 from core.inputs.schema_checks import Checked, checked
@@ -108,6 +109,7 @@ def judge(
     judgements = [
         snapshot_findings(as_of, tables, _other_dates(raw)),
         _reserved_symbols(tables["assets"]),
+        lookalikes(tables),
         rulings.findings,
         book.findings,
         list_findings,
@@ -187,6 +189,7 @@ RESTS_ON = {
     "override_elsewhere": "portfolios",
     "override_unknown_symbol": "assets",
     "override_value": "assets",
+    "lookalike_symbol": "assets",
 }
 """Findings about one table that mean nothing where another cannot be read."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import polars as pl
+from pyarrow import parquet
 
 from core.errors import StoreError
 from core.schemas import Targets
@@ -99,3 +100,15 @@ def read_file(root: Path, path: str, expected: str) -> pl.DataFrame:
     if digest(content) != expected:
         raise StoreError(f"the targets {file} are not those that were published: the checksum differs. {remedy}")
     return pl.read_parquet(BytesIO(content)).cast(pl.Schema(TARGET_TYPES))
+
+
+def read_parquet(source: Path | BytesIO) -> pl.DataFrame:
+    """A Parquet file as a frame, `pa.ArrowException` where it is damaged.
+
+    Polars' own reader panics at some damages, and says so on the standard error stream.
+    """
+    with parquet.ParquetFile(source) as opened:
+        columns = opened.read()
+    columns.validate(full=True)
+    named = zip(columns.column_names, columns.columns, strict=True)
+    return pl.DataFrame([pl.Series(name, column) for name, column in named])

@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
@@ -23,7 +24,7 @@ from core.results.identity import content_hash, inputs_id
 from core.schemas import INPUTS
 from core.store.columns import fitted, types_of
 from core.store.database import reading
-from core.store.files import write_file
+from core.store.files import read_parquet, write_file
 from core.store.tables import input_frames, runs
 
 LAST_PRICES = "last_prices"  # the one frame that is no input table
@@ -57,11 +58,13 @@ class InputSet:
     policy: str
 
 
-def current_inputs(engine: Engine, as_of: dt.date) -> dict[str, InputSet]:
-    """The inputs of the current runs of a date, by portfolio; those of runs that stored none are left out."""
+def current_inputs(engine: Engine, as_of: dt.date, batch_id: str | None = None) -> dict[str, InputSet]:
+    """The inputs of the current runs of a date, by portfolio, of one batch or of all; those of runs that stored none
+    are left out."""
     query = sa.select(runs.c.portfolio_id, runs.c.run_id, runs.c.inputs_id, runs.c.policy).where(
         runs.c.as_of == as_of, runs.c.status == "published", runs.c.inputs_id.is_not(None)
     )
+    query = query if batch_id is None else query.where(runs.c.batch_id == batch_id)
     with reading(engine) as connection:
         return {portfolio_id: InputSet(*made_from) for portfolio_id, *made_from in connection.execute(query)}
 
@@ -89,8 +92,8 @@ def _encoded(frame: pl.DataFrame) -> bytes:
 def _content(root: Path, frame_hash: str) -> pl.DataFrame | None:
     """The frame of a file; none where there is no file, or it is not what its name says."""
     try:
-        frame = pl.read_parquet(root / input_path(frame_hash))
-    except (OSError, pl.exceptions.PolarsError):
+        frame = read_parquet(root / input_path(frame_hash))
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError):
         return None
     return frame if content_hash(frame) == frame_hash else None
 

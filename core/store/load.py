@@ -15,7 +15,6 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import sqlalchemy as sa
-from pyarrow import parquet
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import InputError, nearest_hint
@@ -24,6 +23,7 @@ from core.store import tables
 from core.store.bulk import replace_rows
 from core.store.columns import converted, misfits, required_columns, types_of
 from core.store.database import writing
+from core.store.files import read_parquet
 
 LISTS = {"positions": ("portfolio_id", "as_of"), "candidates": ("as_of",)}
 """What names a list that is loaded as a whole."""
@@ -81,21 +81,12 @@ def _files(folder: Path) -> dict[str, Path]:
 def _read_file(file: Path) -> pl.DataFrame:
     try:
         if file.suffix.lower() == ".parquet":
-            return _read_parquet(file)
+            return read_parquet(file)
         _require_full_rows(file)
         return pl.read_csv(file, infer_schema=False)
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
         raise InputError(f"{file.name} cannot be read: {reason}. Write it as UTF-8 CSV or as Parquet.") from error
-
-
-def _read_parquet(file: Path) -> pl.DataFrame:
-    """A damaged file is an error here; Polars' own reader panics at some, and says so on the standard error stream."""
-    with parquet.ParquetFile(file) as opened:
-        columns = opened.read()
-    columns.validate(full=True)
-    named = zip(columns.column_names, columns.columns, strict=True)
-    return pl.DataFrame([pl.Series(name, column) for name, column in named])
 
 
 def _require_full_rows(file: Path) -> None:

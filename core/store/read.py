@@ -143,8 +143,11 @@ def _chosen(known: pl.DataFrame, requested: Sequence[str] | None) -> pl.DataFram
     """The requested portfolios, or the active ones. One that cannot be said to be inactive is left to the data gate."""
     if requested is None:
         active = known.filter(pl.col("active").fill_null(True)) if known.schema["active"] == pl.Boolean else known
-        if active.is_empty():
-            raise InputError("no portfolio is active: load `portfolios` with at least one row whose `active` is true.")
+        if active["portfolio_id"].drop_nulls().is_empty():
+            raise InputError(
+                "no portfolio is active: load `portfolios` with at least one row that has a `portfolio_id` and whose "
+                "`active` is true."
+            )
         return active
     ids = [str(name) for name in known["portfolio_id"]]
     if not requested:

@@ -31,7 +31,7 @@ def test_a_policy_needs_only_a_name():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("nam: x", "nam is unknown; known: constraints, data_gate, "),
+        ("nam: x", "nam is unknown; known: approval, constraints, data_gate, "),
         ("nam: x", "Did you mean 'name'?"),
         ("name: x\nlimits: {max_totl_positions: 3}", "Did you mean 'max_total_positions'?"),
         ("name: x\ndata_gate: {max_jmp: 3}", "Did you mean 'max_jump'?"),

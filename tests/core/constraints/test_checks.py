@@ -1,4 +1,5 @@
 import datetime as dt
+from typing import Any
 
 import polars as pl
 import pytest
@@ -81,3 +82,22 @@ def test_a_null_symbol_is_an_error_that_names_the_row() -> None:
     weights = weights_of([0.5]).with_columns(symbol=pl.lit(None, pl.String))
     with pytest.raises(InvalidWeightsError, match=r"symbol is null in 1 row: row 0 \(end_time=2026-01-02, symbol=None"):
         long_only.apply(weights)
+
+
+@pytest.mark.parametrize("weights", [None, "weights", {"weight": [0.5]}])
+def test_weights_that_are_no_frame_are_refused(weights: Any) -> None:
+    with pytest.raises(InvalidWeightsError, match="give a Polars DataFrame"):
+        long_only.apply(weights)
+
+
+@pytest.mark.parametrize("by", [None, 3, [None], [["end_time"]]])
+def test_groups_that_are_named_by_no_column_are_refused(by: Any) -> None:
+    with pytest.raises(InvalidWeightsError, match=r"name .*column"):
+        long_only.apply(weights_of([0.5]), by)
+
+
+@pytest.mark.parametrize("column", ["symbol", "end_time"])
+def test_a_key_of_mixed_objects_is_refused(column: str) -> None:
+    mixed = pl.Series(column, ["A", 1], dtype=pl.Object)
+    with pytest.raises(InvalidWeightsError, match=f"'{column}' .* must hold one name or date per row"):
+        ConstraintSet([long_only]).apply(weights_of([0.5, 0.25]).with_columns(mixed))

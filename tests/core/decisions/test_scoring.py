@@ -20,7 +20,7 @@ RANKED = (TableSignal(name="technical", weight=1.0),)
 
 def universe(names, held=(), not_tradable=()):
     positions = dict.fromkeys(held, 0.1) if not isinstance(held, dict) else held
-    return UniverseBuilder(BucketManager({})).get_universe(AS_OF, positions, names, not_tradable)
+    return UniverseBuilder(BucketManager({})).get_universe(AS_OF, positions, list(names), not_tradable)
 
 
 def scores(names, values, signals=PLAIN, held=(), **options):

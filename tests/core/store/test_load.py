@@ -1,6 +1,7 @@
 """Filling the input tables from a folder."""
 
 import datetime as dt
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from sqlalchemy.engine import Engine
 
-from core.errors import InputError
+from core.errors import EvenkeelError, InputError
 from core.schemas import INPUTS
 from core.source import Source
 from core.store import load_folder, load_frames, read_inputs
@@ -199,3 +200,23 @@ def test_an_ending_in_capitals_is_read_and_a_folder_is_not(engine: Engine, tmp_p
     (tmp_path / "assets.csv").mkdir()
     text = "portfolio_id,as_of,amount\ncore,2026-07-31,5\n"
     assert load_text(engine, tmp_path, "cash.CSV", text) == {"cash": 1}
+
+
+def test_a_damaged_parquet_file_is_refused_and_nothing_panics(
+    engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    inputs()["cash"].write_parquet(tmp_path / "cash.parquet")
+    sound = (tmp_path / "cash.parquet").read_bytes()
+    for place in range(4, len(sound), 16):
+        (tmp_path / "cash.parquet").write_bytes(sound[:place] + bytes([sound[place] ^ 0x11]) + sound[place + 1 :])
+        with suppress(EvenkeelError):  # not every bit matters
+            load_folder(engine, tmp_path)
+    assert "panicked" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_a_truncated_parquet_file_is_refused(engine: Engine, tmp_path: Path, kept: int) -> None:
+    inputs()["cash"].write_parquet(tmp_path / "cash.parquet")
+    (tmp_path / "cash.parquet").write_bytes((tmp_path / "cash.parquet").read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"cash\.parquet cannot be read"):
+        load_folder(engine, tmp_path)

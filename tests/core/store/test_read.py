@@ -148,6 +148,21 @@ def test_an_override_of_no_known_portfolio_reaches_the_gate(engine: Engine, port
     assert read(engine, portfolios=["core"])["overrides"]["portfolio_id"].to_list() == [*sorted(["core", portfolio])]
 
 
+def test_portfolios_without_a_single_id_are_refused(engine: Engine) -> None:
+    two_portfolios(engine)
+    nameless = Source({"portfolios": "SELECT NULL AS portfolio_id, name, base_currency, active FROM portfolios"})
+    with pytest.raises(InputError, match="at least one row that has a `portfolio_id`"):
+        read(engine, nameless)
+
+
+@pytest.mark.parametrize("name", ["positions", "cash"])
+def test_a_holding_of_no_known_portfolio_reaches_the_gate(engine: Engine, name: str) -> None:
+    two_portfolios(engine)
+    cells = (" core", TODAY, "AAA", 1.0) if name == "positions" else (" core", TODAY, 1.0)
+    load_frames(engine, {name: table(name, cells)})
+    assert read(engine)[name]["portfolio_id"].to_list() == [" core", "core", "other"]
+
+
 # cells that do not fit
 
 
