@@ -57,9 +57,9 @@ class Solution:
     multipliers: Floats | None
 
 
-def nearest(problem: LeastSquares) -> Solution:
-    """The nearest weights of a problem that has some."""
-    start = approximate(problem)
+def nearest(problem: LeastSquares, start: Floats | None = None) -> Solution:
+    """The nearest weights of a problem that has some; `start`: weights that are nearly so, if they are known."""
+    start = approximate(problem) if start is None else start
     first = binding = _binding_at(problem, start)
     seen: set[bytes] = set()
     for _ in range(ROUNDS):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -188,8 +189,8 @@ NEEDS_A_SOLUTION = [MaxPositionConstraint(0.25), MarketNeutralConstraint()]  # e
 
 
 def answer_with(monkeypatch, made_up):
-    """Make the exact solver answer for `crooked` with weights made up from the wanted and the right ones."""
-    honest = exact_groups.solve
+    """Make both exact solvers answer for `crooked` with weights made up from the wanted and the right ones."""
+    honest, honest_together = exact_groups.solve, exact_groups.solve_together
 
     def solve(problem):
         answer = honest(problem)
@@ -198,7 +199,13 @@ def answer_with(monkeypatch, made_up):
         made = made_up(problem.names.wanted, answer.weights)
         return replace(answer, weights=made, changes={BY_ITSELF: made - problem.names.wanted})
 
+    def solve_together(rows, constraints):
+        found = honest_together(rows, constraints)
+        made = made_up(found.rows.wanted, found.weights)
+        return replace(found, weights=np.where(found.rows.listed(BOOKS["crooked"]), made, found.weights))
+
     monkeypatch.setattr(exact_groups, "solve", solve)
+    monkeypatch.setattr(exact_groups, "solve_together", solve_together)
 
 
 MADE_UP = {

@@ -1,5 +1,6 @@
 """What seldom happens: modes that cannot be meant, limits in force, solvers that give no answer."""
 
+from dataclasses import replace
 from typing import Any
 
 import highspy
@@ -89,7 +90,13 @@ def test_weights_that_are_not_finite_are_no_answer(monkeypatch: pytest.MonkeyPat
         assert isinstance(answer, Exact)
         return Exact(answer.weights * np.nan, {}, answer.limits, answer.room, 0.0, 0.0)
 
+    together = exact_groups.solve_together
     monkeypatch.setattr(exact_groups, "solve", none)
+    monkeypatch.setattr(
+        exact_groups,
+        "solve_together",
+        lambda *asked: replace(found := together(*asked), weights=found.weights * np.nan),
+    )
     limits = ConstraintSet([MaxPositionConstraint(0.3), MarketNeutralConstraint()])
     constrained = limits.apply(weights_of([0.3, 0.3, -0.3, -0.3, -0.3]))
     assert listed(constrained.weights) == [None] * 5

@@ -5,7 +5,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from core.constraints import ConstraintSet, MarketNeutralConstraint, MaxPositionConstraint, NetExposureConstraint
+from core.constraints import (
+    ConstraintSet,
+    MarketNeutralConstraint,
+    MaxPositionConstraint,
+    NetExposureConstraint,
+    newton,
+)
 from core.constraints import exact_groups as solver
 from core.errors import UnsolvedError
 from tests.core.constraints.frames import DAY, listed, weights_of
@@ -16,6 +22,13 @@ WEIGHTS = pl.concat([BREACHING, weights_of([0.2, -0.2], NEXT_DAY)])
 LIMITS = ConstraintSet([MaxPositionConstraint(0.3), MarketNeutralConstraint()])
 
 
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No group is solved together with others."""
+    monkeypatch.setattr(newton, "ROUNDS", 0)
+
+
+@pytest.mark.usefixtures("one_by_one")
 def test_a_group_that_the_solver_gives_up_on_has_no_weights_and_the_others_have(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -28,6 +41,7 @@ def test_a_group_that_the_solver_gives_up_on_has_no_weights_and_the_others_have(
     assert constrained.infeasible.rows() == [(DAY, "The solver gave up.")]
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_weights_of_a_solver_that_breach_a_limit_are_never_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     solve = solver.solve
 
