@@ -3,7 +3,8 @@
 `rebalance` is a whole batch. `read` takes the inputs: one snapshot of the database, or for a day that is done again
 what was stored with its runs (`core.stored`), in one part for each set of inputs. Of each part, `judged` lets the data
 gate judge the inputs and computes the signals, and once the engine has planned, `records` makes one record per
-portfolio, published or refused, with its identity. Publishing is the store's: `core.store.publish`.
+portfolio, published or refused, with its identity. Publishing is the store's: `core.store.publish`; whether a person
+must agree first is judged by `core.consent`.
 """
 
 import datetime as dt
@@ -17,6 +18,8 @@ from sqlalchemy.engine import Engine
 
 from core import store
 from core.actions import sentences
+from core.approval import Approval
+from core.consent import Asking, Consent, consented, settled, told
 from core.constraints.known import require_known
 from core.engine import Plan, considered_universe, decided
 from core.errors import ConfigurationError
@@ -67,6 +70,13 @@ class Occasion:
     batch_id: str
     started_at: dt.datetime  # with its zone
     holder: str = "a batch"  # what others are told who want to do the same
+    question_id: str | None = None  # of the form in which persons are asked; none: there is nobody to ask
+    approval: Approval | None = None  # what a person agreed to beforehand
+
+    @property
+    def asking(self) -> Asking:
+        """How this batch asks persons for their approval."""
+        return Asking(self.policy.approval, self.batch_id, self.question_id, self.approval)
 
 
 @dataclass(frozen=True)
@@ -116,9 +126,16 @@ def _rebalanced(
 def published(
     engine: Engine, root: Path, plan: Plan, facts: Judged, occasion: Occasion, clock: Callable[[], dt.datetime]
 ) -> BatchReport:
-    """Publish each portfolio of a part, all of it or nothing; what was published before is recognised."""
-    made = records(facts, plan, occasion)
-    return report(plan, facts, occasion, made, [store.publish(engine, root, record, clock()) for record in made])
+    """Publish each portfolio of a part, all of it or nothing; what was published before is recognised.
+
+    A portfolio that a person must agree to is not published before: it waits, and the report has the question.
+    """
+    consents = [consented(engine, record, occasion.asking, clock()) for record in records(facts, plan, occasion)]
+    done = [settled(engine, root, consent, occasion.asking, clock()) for consent in consents]
+    made = report(plan, facts, occasion, [consent.record for consent in consents], done)
+    outcomes = [_with_consent(*pair) for pair in zip(made.outcomes, consents, strict=True)]
+    questions = [consent.question for consent in consents if consent.question is not None]
+    return replace(made, outcomes=outcomes, questions=questions)
 
 
 def planned(plan: Plan, facts: Judged, occasion: Occasion) -> BatchReport:
@@ -301,6 +318,14 @@ def report(
         explanations=plan.explanations.filter(kept),
         decisions=plan.decisions.with_columns(target_weight=pl.when(kept).then("target_weight")),
     )
+
+
+def _with_consent(outcome: Outcome, consent: Consent) -> Outcome:
+    """An outcome with what persons have to say, or had."""
+    if consent.question is not None:
+        waits = f"waits for a person's approval: {told(consent.question.why)}."
+        return replace(outcome, outcome="waiting", reason=waits)
+    return outcome if consent.note is None else replace(outcome, reason=consent.note)
 
 
 def _outcome(record: RunRecord, published: Published | None) -> Outcome:

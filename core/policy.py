@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from core.approval import ApprovalRules
 from core.constraints import (
     ConstraintSet,
     FrozenNamesConstraint,
@@ -31,6 +32,7 @@ from core.constraints import (
     NetExposureConstraint,
     TurnoverConstraint,
 )
+from core.contradictions import require_consistent
 from core.errors import ConfigurationError
 from core.implied import joined
 from core.inputs import (
@@ -158,6 +160,7 @@ class Policy(BaseModel):
     limits: RebalancingLimits = RebalancingLimits()
     sizing: Annotated[Sizing, Field(discriminator="kind")] = EqualWeight()
     constraints: tuple[Annotated[Constraint, Field(discriminator="kind")], ...] = ()
+    approval: ApprovalRules | None = None  # when a person must agree before a run is published; none: never
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Policy":
@@ -168,7 +171,7 @@ class Policy(BaseModel):
                 f"time_zone {self.time_zone} beside exchange {self.exchange}, which has its own: remove one of them."
             )
         require_room_for_both_sides(self.sizing, self.limits)
-        self.constraint_set()
+        require_consistent(self.constraint_set().constraints)
         return self
 
     @property

@@ -23,6 +23,7 @@ from sqlalchemy.engine import Engine
 
 from core import store
 from core.batch import Occasion, judged, records
+from core.consent import lacks_approval
 from core.engine import considered_universe, decided
 from core.errors import EvenkeelError, StoreError
 from core.limits import TOLERANCE
@@ -38,6 +39,7 @@ from core.version import __version__
 VERIFIED, DIFFERS, UNCHECKED, UNNAMED = "verified", "differs", "unchecked", "unnamed"
 IN_PART = "in part"  # of a run: what could be checked is right
 BITS = "bit for bit"
+KEPT_NO_LONGER = "no longer kept: the housekeeping removed {}, after the period for which it keeps superseded runs"
 KEPT_NOTHING = "only file and rows can be checked: the run is of a program that kept no inputs"
 CHECKS = {
     "portfolio_id": pl.String(),
@@ -111,7 +113,7 @@ def verdicts(checks: pl.DataFrame) -> pl.DataFrame:
 def _written(engine: Engine, root: Path, run: Run) -> list[Check]:
     """The target file against its checksum, and its rows against those in SQL; a refused run has neither."""
     if run["parquet_path"] is None:
-        return []
+        return _without_file(run)
     stored = store.run_rows(engine, "targets", run["run_id"])
     try:
         filed = read_file(root, run["parquet_path"], run["parquet_sha256"])
@@ -123,6 +125,15 @@ def _written(engine: Engine, root: Path, run: Run) -> list[Check]:
     return [Check("file", VERIFIED, "has its checksum"), rows]
 
 
+def _without_file(run: Run) -> list[Check]:
+    """A refused run has no file; that of a superseded one may have been removed, which leaves its checksum."""
+    if run["status"] == "refused":
+        return []
+    if run["status"] == "superseded" and run["parquet_sha256"] is not None:
+        return [Check("file", UNCHECKED, KEPT_NO_LONGER.format("it"))]
+    return [Check("file", DIFFERS, "its row names no file")]
+
+
 # what it was made from, and what comes of that
 
 
@@ -131,6 +142,8 @@ def _made(engine: Engine, root: Path, runs: pl.DataFrame) -> dict[str, list[Chec
     set_id, as_of = runs.select("inputs_id", "as_of").row(0)
     if set_id is None:
         return {each: [Check("inputs", UNCHECKED, KEPT_NOTHING)] for each in runs["run_id"]}
+    if not store.inputs_kept(engine, set_id):
+        return {run["run_id"]: [_without_inputs(run)] for run in runs.iter_rows(named=True)}
     try:
         inputs = store.stored_inputs(engine, root, set_id, as_of)
     except StoreError as error:
@@ -143,18 +156,30 @@ def _made(engine: Engine, root: Path, runs: pl.DataFrame) -> dict[str, list[Chec
     for alike in runs.partition_by("policy", maintain_order=True):
         derived = _derived(inputs, alike.row(0, named=True))
         for run in alike.iter_rows(named=True):
-            made_from = _made_from(run, own.get(run["portfolio_id"], "that of no row"))
+            made_from = _made_from(engine, run, own.get(run["portfolio_id"], "that of no row"))
             checks[run["run_id"]] = [*made_from, _derivation(engine, run, derived)]
     return checks
 
 
-def _made_from(run: Run, own_hash: str) -> list[Check]:
+def _without_inputs(run: Run) -> Check:
+    """Inputs that no row names any more: the housekeeping removes them, but never those of a current run."""
+    if run["status"] == "published":
+        return Check("inputs", DIFFERS, f"no inputs {run['inputs_id']} are stored")
+    return Check("inputs", UNCHECKED, KEPT_NO_LONGER.format("them"))
+
+
+def _made_from(engine: Engine, run: Run, own_hash: str) -> list[Check]:
     """The hashes of inputs and policy, and the id of the run from them, computed anew."""
     inputs = _same("inputs", run["inputs_hash"], own_hash)
-    policy_hash = _document_hash(run["policy"])
-    policy = _same("policy", run["policy_hash"], policy_hash)
-    anew = run_id(run["as_of"], run["portfolio_id"], policy_hash, own_hash, run["program_version"])
+    policy = _same("policy", run["policy_hash"], _document_hash(run["policy"]))
+    anew = _identity(run, own_hash)
+    if lacks_approval(engine, anew, run["run_id"], run["batch_id"]):
+        return [inputs, policy, Check("identity", VERIFIED, f"that of run {anew} without approval")]
     return [inputs, policy, _same("identity", run["run_id"], anew)]
+
+
+def _identity(run: Run, own_hash: str) -> str:
+    return run_id(run["as_of"], run["portfolio_id"], _document_hash(run["policy"]), own_hash, run["program_version"])
 
 
 def _same(check: str, stored: str, computed: str) -> Check:
@@ -194,7 +219,7 @@ def _derivation(engine: Engine, run: Run, derived: Mapping[str, RunRecord] | Eve
         return Check(check, DIFFERS, "the stored inputs have no such portfolio")
     elsewhere = _elsewhere(run)
     if run["status"] == "refused":
-        return _refused_again(run, record, elsewhere)
+        return _refused_again(engine, run, record, elsewhere)
     if record.refused:
         return Check(check, DIFFERS, f"would be refused now: {record.refusal}{_aside(elsewhere)}")
     stored = store.run_rows(engine, "targets", run["run_id"])
@@ -205,9 +230,11 @@ def _derivation(engine: Engine, run: Run, derived: Mapping[str, RunRecord] | Eve
     return Check(check, VERIFIED, f"to {TOLERANCE:.0e}: {elsewhere}".replace("e-0", "e-") if elsewhere else BITS)
 
 
-def _refused_again(run: Run, record: RunRecord, elsewhere: str) -> Check:
+def _refused_again(engine: Engine, run: Run, record: RunRecord, elsewhere: str) -> Check:
     """The reason, word for word in the same environment; elsewhere the last digits of its numbers may be others."""
     if not record.refused:
+        if lacks_approval(engine, _identity(run, record.inputs_hash), run["run_id"], run["batch_id"]):
+            return Check("refusal", VERIFIED, f"a person's, or for want of one: {run['reason']}")
         return Check("refusal", DIFFERS, f"would be published now; it was refused: {run['reason']}{_aside(elsewhere)}")
     if record.refusal != run["reason"] and not elsewhere:
         return Check("refusal", DIFFERS, f"was refused: {run['reason']} Would be refused now: {record.refusal}")

@@ -23,13 +23,22 @@ AFRESH = "Run with fresh inputs: `evenkeel run --fresh`."
 
 
 def read(
-    engine: Engine, root: Path, policy: Policy, as_of: dt.date, portfolios: Sequence[str] | None, *, fresh: bool
+    engine: Engine,
+    root: Path,
+    policy: Policy,
+    as_of: dt.date,
+    portfolios: Sequence[str] | None,
+    *,
+    fresh: bool,
+    batch_id: str | None = None,
 ) -> list[Inputs]:
     """Everything that a batch reads, one part for each set of inputs; `portfolios`: their ids, none for all active.
 
+    What batch `batch_id` has published itself, before it was interrupted, is not read afresh a second time.
+
     Raises `InputError` where stored inputs are not enough for this policy, or were read by other queries.
     """
-    known = {} if fresh else store.current_inputs(engine, as_of)
+    known = store.current_inputs(engine, as_of, batch_id if fresh else None) if batch_id or not fresh else {}
     if portfolios and {*portfolios} <= {*known}:
         return _stored(engine, root, policy, as_of, {name: known[name] for name in portfolios})
     inputs = read_afresh(engine, policy, as_of, portfolios)

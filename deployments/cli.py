@@ -21,11 +21,14 @@ from rich.table import Table
 from sqlalchemy.engine import Engine
 
 from core import store
-from core.errors import EvenkeelError, SkippedError, StoreError, nearest_hint
+from core.approval import Approval
+from core.errors import ConfigurationError, EvenkeelError, SkippedError, StoreError, nearest_hint
 from core.limits import RebalancingLimits
+from core.results.approval_text import approval_lines, approval_table
 from core.results.diff_text import LEFT, diff_document, headline, sections, titled
 from core.results.document import document, to_json
 from core.results.summary import BatchReport, Outcome, Row, summary, target_table
+from core.store import approvals
 from core.version import __version__
 from deployments.diff import diffs
 from deployments.explain import told
@@ -37,7 +40,8 @@ PREFECT_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "core",
 }
-TEXT_COLUMNS = {"portfolio", "symbol", "bucket", "action", "reason", "as of", "run", "verdict", "detail"} | LEFT
+ASKED = {"shown", "asked at", "decision", "who", "decided at", "why asked"}
+TEXT_COLUMNS = {"portfolio", "symbol", "bucket", "action", "reason", "as of", "run", "verdict", "detail"} | LEFT | ASKED
 
 app = App(
     name="evenkeel",
@@ -96,6 +100,8 @@ def run(
     portfolio: Portfolios = None,
     fresh: Switch = False,
     dry_run: Switch = False,
+    approve_as: str | None = None,
+    reason: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Run the daily rebalance.
@@ -113,12 +119,19 @@ def run(
         already is decided from the inputs that were stored then.
     dry_run:
         Decide and show everything, but publish nothing.
+    approve_as:
+        Where the policy asks for a person's approval: the name of the one who gives it. Look at a dry run before.
+    reason:
+        Why it is approved.
     as_json:
         Print the targets as JSON, by portfolio.
     """
     named_policy(policy)  # an error in it, or a database that is not ready, is told at once
     _ready()
-    report = _run_flow(policy=policy, as_of=as_of, portfolios=portfolio, fresh=fresh, dry_run=dry_run)
+    approval = _approval(approve_as, reason)
+    report = _run_flow(
+        policy=policy, as_of=as_of, portfolios=portfolio, fresh=fresh, dry_run=dry_run, approval=approval
+    )
     if as_json:
         print(to_json(_documents(report, policy)))
     else:
@@ -185,6 +198,24 @@ def show(*, as_of: dt.date | None = None, portfolio: Portfolios = None) -> None:
     for (day,), part in targets.partition_by("as_of", as_dict=True, maintain_order=True).items():
         _console().print(f"[bold]Targets for {day}[/bold]")
         _print_rows(target_table(part))
+        _print_approvals(part)
+
+
+@app.command(name="approvals")
+def list_approvals(*, as_of: dt.date | None = None, portfolio: str | None = None) -> None:
+    """Show who was asked before targets were published, and what was said.
+
+    Parameters
+    ----------
+    as_of:
+        The date of the targets. Default: all.
+    portfolio:
+        Id of a portfolio. Default: all.
+    """
+    asked = approvals.read_approvals(_ready(), as_of, portfolio)
+    if asked.is_empty():
+        raise StoreError("nobody was asked about that: a policy asks where it has a section `approval`.")
+    _print_rows(approval_table(asked, dt.datetime.now(dt.UTC)))
 
 
 @app.command
@@ -300,6 +331,15 @@ def check(policy: str) -> None:
         print(f"- {constraint.statement}")
 
 
+def _approval(who: str | None, reason: str | None) -> Approval | None:
+    """What a person agrees to beforehand, by name and with a reason."""
+    if who is None and reason is None:
+        return None
+    if not (who and who.strip() and reason and reason.strip()):
+        raise ConfigurationError("an approval needs a name and a reason: give --approve-as NAME and --reason WHY.")
+    return Approval(who=who.strip(), reason=reason.strip())
+
+
 def _run_flow(**parameters: Any) -> BatchReport:
     """Run the flow in this process, and return its report, also where it refused portfolios."""
     _quieted()
@@ -373,6 +413,14 @@ def _print_rows(rows: list[Row]) -> None:
     for row in rows:
         table.add_row(*map(escape, row.values()))
     _console().print(table)
+
+
+def _print_approvals(targets: pl.DataFrame) -> None:
+    """Who approved targets that are shown."""
+    asked = approvals.read_approvals(_database()).filter(decision="approved")
+    approved = asked.join(targets.select("run_id").unique(), on="run_id", how="semi")
+    for line in approval_lines(approved.unique("run_id", keep="last", maintain_order=True)):
+        print(line)
 
 
 def _print_where(report: BatchReport) -> None:

@@ -7,17 +7,18 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.daily_rebalance import daily_rebalance
+from flows.form import Day, Ids, PolicyName
 from flows.occasion import backfilled
 from tasks.artifacts import Progress
 from tasks.load import read_policy, sessions_to_run
 
 
-@flow(name="backfill")
+@flow(name="backfill", flow_run_name="{first} to {last} {policy}")
 def backfill(
-    first: date,
-    last: date,
-    policy: str = "conservative",
-    portfolios: list[str] | None = None,
+    first: Day,
+    last: Day,
+    policy: PolicyName = "conservative",
+    portfolios: Ids | None = None,
     again: bool = False,
 ) -> State[Any]:
     """Run the sessions of a range in order, each with the data of its day.
@@ -29,7 +30,7 @@ def backfill(
     Args:
         first: The first session.
         last: The last session, included.
-        policy: The policy's name: a file in the folder of policies, without `.yaml`.
+        policy: The limits, signals and sizing to decide by: the name of a policy file.
         portfolios: Ids of the portfolios. Empty: all active ones.
         again: Run sessions again that are current already, with fresh inputs.
     """

@@ -1,18 +1,20 @@
 """The daily rebalance: from yesterday's positions and today's signals to today's published targets."""
 
 from dataclasses import replace
-from datetime import date
 from typing import Any, cast
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from core import batch
+from core.approval import Approval
 from core.batch import Judged, Occasion
 from core.engine import Plan
 from core.errors import SkippedError
 from core.models import Inputs
 from core.results.summary import BatchReport, joined
+from flows.approval import ask
+from flows.form import Day, Ids, PolicyName
 from flows.occasion import (
     SKIPPED,
     BatchBusyError,
@@ -22,19 +24,22 @@ from flows.occasion import (
     verdict,
     why_skipped,
 )
+from tasks.approval import hear
 from tasks.decide import build_universe, constrain, enforce_buckets, make_targets, score, select, size, verify
 from tasks.guard import one_at_a_time
+from tasks.labels import label
 from tasks.load import judge_inputs, load_inputs, missed_sessions, read_policy
 from tasks.publish import compare, plan_only, publish, remove_leftovers, report
 
 
 @flow(name="daily-rebalance")
 def daily_rebalance(
-    policy: str = "conservative",
-    as_of: date | None = None,
-    portfolios: list[str] | None = None,
+    policy: PolicyName = "conservative",
+    as_of: Day | None = None,
+    portfolios: Ids | None = None,
     dry_run: bool = False,
     fresh: bool = False,
+    approval: Approval | None = None,
 ) -> State[Any]:
     """Rebalance the portfolios for one morning and publish their targets.
 
@@ -44,29 +49,40 @@ def daily_rebalance(
     that is no session of the policy's exchange it ends Skipped, and so does a scheduled run that comes so late that the
     next session has come.
 
+    Where the policy asks for a person's approval, the portfolios concerned wait, and the others are published at once;
+    then the run suspends with a form. Resumed, it runs again from the top: what was approved is published if it is
+    still exactly what was shown, and asked about anew if it is not. What is rejected, or not approved in time, is
+    refused.
+
     Args:
-        policy: The policy's name: a file in the folder of policies, without `.yaml`.
-        as_of: The session to decide for. Empty: the day this run was scheduled for, at the policy's exchange.
+        policy: The limits, signals and sizing to decide by: the name of a policy file.
+        as_of: The session to decide for. Empty: the day for which this run is scheduled, at the policy's exchange.
         portfolios: Ids of the portfolios to rebalance. Empty: all active ones.
         dry_run: Decide and show everything, but publish nothing.
         fresh: Read all inputs from the database as it stands. Otherwise a portfolio that was published for this
             morning already is decided from the inputs that were stored then.
+        approval: Where the policy asks for a person's approval: who gives it beforehand, and why. Empty: whoever looks
+            at this run is asked.
     """
     document = read_policy(policy)
-    occasion = occasion_of(document, as_of)
+    occasion = occasion_of(document, as_of, approval)
+    label(occasion, portfolios, dry_run=dry_run)
     why = why_skipped(occasion, as_of)
     if why is not None:
         return skipped(why)
-    parts = load_inputs(document, occasion.as_of, portfolios, fresh)
+    parts = load_inputs(document, occasion.as_of, portfolios, fresh, occasion.batch_id)
+    label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
     done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
     told = replace(done, missed=missed_sessions(occasion))
     report(told)
     compare(told)
+    ask(told, occasion)
     return verdict(told)
 
 
 def _run(parts: list[Inputs], occasion: Occasion) -> BatchReport:
     """Decide and publish, while nobody else does the same."""
+    hear(occasion)
     with one_at_a_time(occasion, parts) as at_work:
         opened = replace(batch.opened(occasion), removed=remove_leftovers(occasion.as_of), outcomes=at_work.busy)
         return joined(opened, [publish(*_decided(part, occasion), occasion, at_work) for part in at_work.own(parts)])

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from socket import gethostname
 from typing import Any
+from uuid import uuid4
 
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from core.approval import Approval
 from core.batch import Occasion
 from core.errors import EvenkeelError
 from core.policy import Policy
@@ -37,12 +39,24 @@ class BatchBusyError(EvenkeelError):
         self.report = report
 
 
-def occasion_of(policy: Policy, as_of: date | None) -> Occasion:
-    """The batch of this flow run; without a date, for the day it was scheduled for, at the policy's exchange."""
+def occasion_of(policy: Policy, as_of: date | None, approval: Approval | None = None) -> Occasion:
+    """The batch of this flow run; without a date, for the day it was scheduled for, at the policy's exchange.
+
+    A run that a deployment has started, by itself, can ask persons for their approval; a part of another cannot.
+    """
     scheduled = flow_run.scheduled_start_time or datetime.now(UTC)
     day = as_of or scheduled.astimezone(policy.zone).date()
     holder = f"flow run {flow_run.name} ({flow_run.id}) on {gethostname()}, process {os.getpid()}"
-    return Occasion(policy, day, batch_id=str(flow_run.id), started_at=datetime.now(UTC), holder=holder)
+    asks = deployment.id is not None and flow_run.parent_flow_run_id is None
+    return Occasion(
+        policy,
+        day,
+        batch_id=str(flow_run.id),
+        started_at=datetime.now(UTC),
+        holder=holder,
+        question_id=uuid4().hex if asks else None,
+        approval=approval,
+    )
 
 
 def why_skipped(occasion: Occasion, as_of: date | None) -> str | None:

@@ -1,13 +1,15 @@
 """Artifacts: what a run shows in the Prefect UI. The record that lasts is in SQL; anyone with the UI can delete these.
 
-Up to `FEW` portfolios, each has its own tables of targets, enforcement actions, buckets and explanations, under keys
-that stay the same from day to day; above, one table of each kind serves all, but for explanations, which are in SQL.
-No table is longer than `ROWS`, and a cut one says where the rest is.
+Up to `FEW` portfolios, each has its own picture of weights, and tables of targets, enforcement actions, buckets and
+explanations, under keys that stay the same from day to day; above, one table of each kind serves all, but for
+explanations, which are in SQL. The summary has the pictures of the `PICTURES` portfolios that traded most. No table is
+longer than `ROWS`, and a cut one says where the rest is. The UI sets all cells to the left, so that `aligned` pads
+numbers.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -19,23 +21,37 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from core.results.chart import most_traded
 from core.results.diff import RunDiff
 from core.results.diff_text import diff_markdown
 from core.results.story import explanation_table, with_changes
-from core.results.summary import BatchReport, Row, action_table, bucket_table, summary, target_table
+from core.results.summary import NONE, BatchReport, Row, action_table, bucket_table, summary, target_table
 
 FEW = 20
 ROWS = 500
+PICTURES = 6
+NUMBER = re.compile(r"[+-]?[\d,]+(\.\d+)?( %)?")
+WIDE_SPACES = str.maketrans(dict.fromkeys("0123456789+-", "\u2007") | {",": "\u2008", ".": "\u2008"})
+"""Spaces as wide as a digit, and as wide as a comma."""
+WEIGHTS = "weights in percent of net asset value"
 OF_FEW = {"explanations"}  # tables that large batches leave to SQL: a line per name considered
 
 Table = tuple[str, str, Callable[[pl.DataFrame], list[Row]], pl.DataFrame]
 
 
-def create_artifacts(report: BatchReport) -> None:
-    """Create the summary and all tables of a batch."""
-    create_markdown_artifact(summary(report), key="rebalance-summary", description=f"Rebalance of {report.as_of}")
+def pictured(report: BatchReport) -> list[str]:
+    """The portfolios whose weights are shown as pictures: all of a few, otherwise those that traded most."""
+    return most_traded(report)[: FEW if len(report.outcomes) <= FEW else PICTURES]
+
+
+def create_artifacts(report: BatchReport, pictures: Mapping[str, str]) -> None:
+    """Create the summary, and all pictures and tables of a batch. `pictures`: portfolio to Markdown."""
+    told = summary(report, [*pictures.values()][:PICTURES])
+    create_markdown_artifact(told, key="rebalance-summary", description=f"{report.as_of}: {report.counts}")
+    for portfolio_id, picture in pictures.items() if len(report.outcomes) <= FEW else ():
+        create_markdown_artifact(picture, key=f"weights-{slug(portfolio_id)}", description=f"{report.as_of}: {WEIGHTS}")
     for key, title, render, rows in _tables(report):
-        shown = render(rows.head(ROWS))
+        shown = aligned(render(rows.head(ROWS)))
         create_table_artifact(shown, key=key, description=_description(title, rows.height, report))
 
 
@@ -51,10 +67,10 @@ def _tables(report: BatchReport) -> Iterator[Table]:
     """Key, title, renderer and rows of each table that has rows."""
     explained = with_changes(report.decisions, report.explanations)
     kinds: tuple[Table, ...] = (
-        ("targets", "Targets", target_table, report.targets),
-        ("enforcement-actions", "Enforcement actions", action_table, report.actions),
-        ("buckets", "Buckets with limits and usage", bucket_table, report.bucket_statistics),
-        ("explanations", "Why each weight is what it is", explanation_table, explained),
+        ("targets", f"{WEIGHTS}, amounts in its currency", target_table, report.targets),
+        ("enforcement-actions", "what each rule did", action_table, report.actions),
+        ("buckets", f"limits and their use; {WEIGHTS}", bucket_table, report.bucket_statistics),
+        ("explanations", f"why each weight is what it is; {WEIGHTS}", explanation_table, explained),
     )
     for key, title, render, rows in kinds:
         if len(report.outcomes) > FEW and key in OF_FEW:
@@ -63,11 +79,11 @@ def _tables(report: BatchReport) -> Iterator[Table]:
             yield key, title, render, rows
             continue
         for (portfolio_id,), part in rows.partition_by("portfolio_id", as_dict=True, maintain_order=True).items():
-            yield f"{key}-{slug(str(portfolio_id))}", f"{title} of {portfolio_id}", render, part
+            yield f"{key}-{slug(str(portfolio_id))}", title, render, part
 
 
 def _description(title: str, count: int, report: BatchReport) -> str:
-    named = f"{title}, {report.as_of}"
+    named = f"{report.as_of}: {title}"
     if count <= ROWS:
         return named
     return (
@@ -83,6 +99,19 @@ def slug(portfolio_id: str) -> str:
     if plain == portfolio_id:
         return plain
     return f"{plain}-{hashlib.sha256(portfolio_id.encode()).hexdigest()[:8]}".strip("-")
+
+
+def aligned(rows: list[Row]) -> list[Row]:
+    """The rows of a table with the numbers of each column padded, so that they end below each other."""
+    columns = [_padded([row[name] for row in rows]) for name in (rows[0] if rows else ())]
+    return [dict(zip(row, cells, strict=True)) for row, cells in zip(rows, zip(*columns, strict=True), strict=True)]
+
+
+def _padded(cells: list[str]) -> list[str]:
+    if not all(cell == NONE or NUMBER.fullmatch(cell) for cell in cells):
+        return cells
+    longest = max(cells, key=len)
+    return [longest[: len(longest) - len(cell)].translate(WIDE_SPACES) + cell for cell in cells]
 
 
 class Progress:

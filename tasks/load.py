@@ -21,11 +21,13 @@ def read_policy(name: str) -> Policy:
 
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
-def load_inputs(policy: Policy, as_of: date, portfolios: Sequence[str] | None, fresh: bool) -> list[Inputs]:
+def load_inputs(
+    policy: Policy, as_of: date, portfolios: Sequence[str] | None, fresh: bool, batch_id: str
+) -> list[Inputs]:
     """Read positions and everything else that the batch needs, in one part for each set of inputs."""
     database = store.engine_from_url(settings().database_url)
     store.require_current(database)
-    return batch.read(database, settings().targets, policy, as_of, portfolios, fresh=fresh)
+    return batch.read(database, settings().targets, policy, as_of, portfolios, fresh=fresh, batch_id=batch_id)
 
 
 @task(cache_policy=NO_CACHE)

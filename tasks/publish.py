@@ -10,9 +10,11 @@ from core import batch, store
 from core.batch import Judged, Occasion
 from core.compare import diff_of
 from core.engine import Plan
+from core.results.chart import charts
 from core.results.summary import BatchReport
-from tasks.artifacts import FEW, create_artifacts, create_diff
+from tasks.artifacts import FEW, create_artifacts, create_diff, pictured
 from tasks.guard import AtWork
+from tasks.labels import label_outcomes
 from tasks.retries import DELAYS, RETRIES, on_outage
 from tasks.settings import settings
 
@@ -50,7 +52,10 @@ def compare(told: BatchReport) -> None:
         create_diff(diff_of(database, root, str(outcome.supersedes), str(outcome.run_id)))
 
 
-@task(cache_policy=NO_CACHE)
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
 def report(told: BatchReport) -> None:
-    """Create the artifacts: the summary, and tables of enforcement actions, targets and buckets."""
-    create_artifacts(told)
+    """Create the artifacts: the summary, pictures of the weights, and tables of what was decided."""
+    database = store.engine_from_url(settings().database_url)
+    drawn = pictured(told)
+    create_artifacts(told, dict(charts(told, drawn, store.last_targets(database, told.as_of, drawn))))
+    label_outcomes(told)

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from core.actions import COUNTS, sentences
+from core.approval import Question
 from core.limits import TOLERANCE
 from core.schemas import Severity
 
@@ -29,7 +30,8 @@ Row = dict[str, str]
 class Outcome:
     """What became of one run: `published`, `unchanged`, `restored`, `refused`, or `planned` in a dry run; and why.
 
-    `busy`: somebody else is at work on it. `supersedes` is the id of the run whose place it took.
+    `busy`: somebody else is at work on it; `waiting`: a person must agree first. The reason of a run that was published
+    is what those said who had to agree to it. `supersedes` is the id of the run whose place it took.
     """
 
     portfolio_id: str
@@ -58,6 +60,7 @@ class BatchReport:
 
     removed: Sequence[str] = ()  # files that a killed run had left behind
     missed: Sequence[dt.date] = ()  # sessions before this one that nobody ran
+    questions: Sequence[Question] = ()  # what persons are asked about the runs that wait for their approval
 
     @property
     def busy(self) -> list[Outcome]:
@@ -87,21 +90,24 @@ def joined(opened: BatchReport, parts: Sequence[BatchReport]) -> BatchReport:
     frames = {name: pl.concat([getattr(part, name) for part in every]) for name in FRAMES}
     frames["findings"] = frames["findings"].unique(maintain_order=True)  # those of shared inputs are told once
     outcomes = sorted((told for part in every for told in part.outcomes), key=lambda told: told.portfolio_id)
-    return replace(opened, outcomes=outcomes, **frames)
+    questions = sorted((each for part in every for each in part.questions), key=lambda each: each.portfolio_id)
+    return replace(opened, outcomes=outcomes, questions=questions, **frames)
 
 
-def summary(report: BatchReport) -> str:
-    """The summary of a batch as Markdown."""
+def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
+    """The summary of a batch as Markdown, with pictures of weights where the page shows images."""
     parts = [
         f"# Rebalance of {report.as_of:%A}, {report.as_of.isoformat()}",
         f"Policy **{report.policy_name}** · {_counts(report)}",
         "**Dry run: nothing was published.**" if report.dry_run else "",
         _section("Refused", [_refusal_line(told) for told in report.refused[:SHOWN]]),
         _section("Busy", [f"- {told.reason}" for told in report.busy[:SHOWN]]),
+        _section("Approval", _approval_lines(report)[:SHOWN]),
         _section("Missed", _missed_lines(report)),
-        _section("Portfolios", _markdown(portfolio_lines(report)[: 5 * SHOWN], right=2)),
-        _section("Limits that gave way", _markdown(relaxation_lines(report.relaxations)[: 5 * SHOWN], right=3)),
-        _section("Enforced", _markdown(enforced_lines(report.actions), right=1)),
+        _section("Portfolios", markdown_table(portfolio_lines(report)[: 5 * SHOWN], right=2)),
+        _section("Weights", ["\n\n".join(pictures)] if pictures else []),
+        _section("Limits that gave way", markdown_table(relaxation_lines(report.relaxations)[: 5 * SHOWN], right=3)),
+        _section("Enforced", markdown_table(enforced_lines(report.actions), right=1)),
         _section("Data", finding_lines(report.findings)[:SHOWN]),
         _section("Removed, left behind by a run that was killed", [f"- `{path}`" for path in report.removed[:SHOWN]]),
         _left_out(report),
@@ -113,6 +119,13 @@ def _refusal_line(told: Outcome) -> str:
     """A refusal as an item of a list; the lines of a longer reason stay lines, within the item."""
     first, *others = (told.reason or "").splitlines()
     return "\n".join([f"- **{told.portfolio_id}**: {first}", *(f"  {line}".rstrip() for line in others)])
+
+
+def _approval_lines(report: BatchReport) -> list[str]:
+    """Which runs wait for a person, and what was said of those that are published; that of a rejected one is told as
+    its refusal."""
+    said = [told for told in report.outcomes if told.reason and told.outcome not in ("refused", "busy")]
+    return [f"- **{told.portfolio_id}**: {_escaped(told.reason or '')}" for told in said]
 
 
 def _missed_lines(report: BatchReport) -> list[str]:
@@ -142,11 +155,12 @@ def relaxation_lines(relaxations: pl.DataFrame) -> list[Row]:
 
 def portfolio_lines(report: BatchReport) -> list[Row]:
     """One line per portfolio: outcome, names, turnover, gross, net, cash."""
-    figures = {row["portfolio_id"]: row for row in _figures(report.targets).iter_rows(named=True)}
+    figures = {row["portfolio_id"]: row for row in figures_of(report.targets).iter_rows(named=True)}
     return [_portfolio_line(outcome, figures.get(outcome.portfolio_id)) for outcome in report.outcomes]
 
 
-def _figures(target_rows: pl.DataFrame) -> pl.DataFrame:
+def figures_of(target_rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per portfolio: names, opened, closed, turnover, gross, net, cash."""
     names = ~pl.col("is_cash")
     target, current = pl.col("target_weight").filter(names), pl.col("current_weight").filter(names)
     action = pl.col("action").cast(pl.String).filter(names)
@@ -291,15 +305,32 @@ def _section(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"## {title}", "", *lines]) if lines else ""
 
 
-def _markdown(rows: Sequence[Row], right: int | None = None) -> list[str]:
+def markdown_table(rows: Sequence[Row], right: int | None = None) -> list[str]:
     """A table; the columns from number `right` on are aligned to the right, but for sentences."""
     if not rows:
         return []
     header = list(rows[0])
     aligned = [right is not None and place >= right and name not in WORDS for place, name in enumerate(header)]
+    columns = [
+        _unit_on_top(name, [_escaped(row[name]) for row in rows], to_right)
+        for name, to_right in zip(header, aligned, strict=True)
+    ]
+    first, *cells = zip(*columns, strict=True)
     rules = [":--" if not to_right else "--:" for to_right in aligned]
-    cells = [header, rules, *([_escaped(text) for text in row.values()] for row in rows)]
-    return [f"| {' | '.join(line)} |" for line in cells]
+    return [f"| {' | '.join(line)} |" for line in (first, rules, *cells)]
+
+
+def _unit_on_top(name: str, cells: list[str], is_number: bool) -> list[str]:
+    """A column with its name; where all of it is in percent, the name says so, which leaves room on narrow pages."""
+    told = [cell for cell in cells if cell != NONE]
+    if not (is_number and told and all(cell.endswith(" %") for cell in told)):
+        return [name, *map(_unbroken, cells)]
+    return [f"{name}\u00a0%", *(cell.removesuffix(" %") for cell in cells)]
+
+
+def _unbroken(text: str) -> str:
+    """A number stays with its unit on one line."""
+    return text.replace(" %", "\u00a0%")
 
 
 def _escaped(text: str) -> str:

@@ -10,6 +10,7 @@ from core.store.published import (
     day_before,
     days_done,
     find_run,
+    last_targets,
     read_current,
     read_runs,
     read_targets,
@@ -21,6 +22,7 @@ from core.store.published import (
 )
 from core.store.read import portfolio_ids, read_inputs
 from core.store.refusals import is_outage
+from core.store.retention import Retired, damages, inputs_kept, retire, space
 from core.store.upgrade import init, require_current
 
 __all__ = [
@@ -28,15 +30,19 @@ __all__ = [
     "Guard",
     "InputSet",
     "Published",
+    "Retired",
     "RunRecord",
     "current_inputs",
+    "damages",
     "day_before",
     "days_done",
     "engine_from_url",
     "find_run",
     "guarded",
     "init",
+    "inputs_kept",
     "is_outage",
+    "last_targets",
     "load_folder",
     "load_frames",
     "portfolio_ids",
@@ -47,8 +53,10 @@ __all__ = [
     "read_targets",
     "remove_leftovers",
     "require_current",
+    "retire",
     "run_days",
     "run_rows",
+    "space",
     "stored_inputs",
     "symbol_rows",
     "symbols_considered",

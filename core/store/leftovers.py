@@ -3,7 +3,7 @@
 A file is written inside the transaction that names it, under a lock that publishers share (`while_files_are_written`).
 `remove_leftovers` takes that lock for itself: while it holds it nobody is between file and commit, so that what no row
 names then, temporary files included, is named by nobody ever. Where somebody is publishing it leaves all to a later
-run. SQLite has one writer at a time, which is the same.
+run; `until_no_files_are_written` waits instead. SQLite has one writer at a time, which is the same.
 """
 
 import datetime as dt
@@ -30,16 +30,22 @@ def while_files_are_written(connection: Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_key())))
 
 
-def remove_leftovers(engine: Engine, root: Path, days: Collection[dt.date]) -> list[str]:
-    """Remove the files of some days, and of inputs, that no row names; returns their paths below the root.
+def until_no_files_are_written(connection: Connection) -> None:
+    """Wait for those who write files, and keep others from it before this transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key())))
+
+
+def remove_leftovers(engine: Engine, root: Path, days: Collection[dt.date] | None = None) -> list[str]:
+    """Remove the files of some days or of all, and of inputs, that no row names; returns their paths below the root.
 
     Raises `StoreError` for one that cannot be removed.
     """
     with writing(engine, lock="leftovers") as connection:
         if connection.dialect.name == "postgresql" and not _alone(connection):
             return []
-        folders = [root / FOLDER, *(root / day_folder(day) for day in days)]
-        found = sorted(str(file.relative_to(root)) for folder in folders for file in _files(folder))
+        folders = root.glob("as_of=*") if days is None else (root / day_folder(day) for day in days)
+        found = sorted(str(file.relative_to(root)) for folder in (root / FOLDER, *folders) for file in _files(folder))
         named = {*_named_targets(connection, days), *_named_inputs(connection)} if found else set()
         left = [path for path in found if path not in named]
         _remove(root, left)
@@ -59,13 +65,18 @@ def _key() -> sa.Function[int]:
     return sa.func.hashtextextended(LOCK, 0)
 
 
+def files_below(root: Path) -> Iterator[Path]:
+    """Every file of targets and of inputs, named or not."""
+    return (file for folder in (root / FOLDER, *root.glob("as_of=*")) for file in _files(folder))
+
+
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def _named_targets(connection: Connection, days: Collection[dt.date]) -> Iterable[str]:
-    published = runs.c.parquet_path.is_not(None)
-    return connection.scalars(sa.select(runs.c.parquet_path).where(runs.c.as_of.in_(days), published))
+def _named_targets(connection: Connection, days: Collection[dt.date] | None) -> Iterable[str]:
+    named = sa.select(runs.c.parquet_path).where(runs.c.parquet_path.is_not(None))
+    return connection.scalars(named if days is None else named.where(runs.c.as_of.in_(days)))
 
 
 def _named_inputs(connection: Connection) -> Iterable[str]:

@@ -7,6 +7,7 @@ process is killed; what it left is removed later (`core.store.leftovers`).
 
 A run that is known already changes no row of its own: while it is current nothing happens, and if another had
 superseded it, the two change places (`_again`); each time that a run becomes the current one is a row of `promotions`.
+What retention had removed of such a run is written again (`_kept_again`).
 So publishing the same record again is safe, and that is how an unknown outcome is resolved: where the database went
 away at the commit, the record is published again, and the run is found or made. A refused run leaves its row and what
 tells why (`_refuse`).
@@ -33,7 +34,7 @@ from core.store.database import writing
 from core.store.files import digest, encoded, relative_path, write_file
 from core.store.input_files import keep_inputs
 from core.store.leftovers import while_files_are_written
-from core.store.tables import SCHEMAS, outputs, promotions, runs
+from core.store.tables import SCHEMAS, input_frames, outputs, promotions, runs
 
 Done = Literal["published", "unchanged", "restored", "refused"]
 Status = Literal["published", "refused"]
@@ -123,7 +124,7 @@ def publish(engine: Engine, root: Path, record: RunRecord, finished_at: dt.datet
         while_files_are_written(connection)
         known = connection.execute(sa.select(runs).where(runs.c.run_id == record.run_id)).one_or_none()
         if known is not None:
-            return _again(connection, record, known, finished_at)
+            return _again(connection, root, record, known, finished_at)
         keep_inputs(connection, root, record.inputs, record.frame_hashes)
         if record.refused:
             return _refuse(connection, record, finished_at)
@@ -180,7 +181,7 @@ def _named(record: RunRecord) -> str:
 # what becomes of it
 
 
-def _again(connection: Connection, record: RunRecord, known: sa.Row[Any], now: dt.datetime) -> Published:
+def _again(connection: Connection, root: Path, record: RunRecord, known: sa.Row[Any], now: dt.datetime) -> Published:
     """A run that is known already: unchanged, or current again; published, where this very batch did it."""
     if record.refused != (known.status == "refused"):
         raise PublishingRefusedError(
@@ -201,12 +202,36 @@ def _again(connection: Connection, record: RunRecord, known: sa.Row[Any], now: d
         )
     stored = _stored_targets(connection, known.run_key)
     _require_same(record, stored)
+    path = known.parquet_path
     if known.status == "published":
         replaced = _run_id(connection, known.supersedes) if own else None
         outcome: Done = "published" if own else "unchanged"
     else:
+        path = _kept_again(connection, root, record, known, stored)
         outcome, replaced = "restored", _promote(connection, record, known.run_key, now)
-    return Published(outcome, record.run_id, known.run_key, known.parquet_path, replaced, "published", stored)
+    return Published(outcome, record.run_id, known.run_key, path, replaced, "published", stored)
+
+
+def _kept_again(connection: Connection, root: Path, record: RunRecord, known: sa.Row[Any], stored: pl.DataFrame) -> str:
+    """The path of a superseded run's file; what `core.store.retention` no longer kept is written again, and named."""
+    anew: dict[str, str] = {}
+    if known.parquet_path is None:
+        anew = _file_written(root, record, stored)
+    named = sa.select(sa.exists().where(input_frames.c.inputs_id == known.inputs_id))
+    if known.inputs_id is not None and not connection.scalar(named):
+        keep_inputs(connection, root, record.inputs, record.frame_hashes)
+        anew["inputs_id"] = record.inputs_id
+    if anew:
+        connection.execute(sa.update(runs).where(runs.c.run_key == known.run_key).values(anew))
+    return anew.get("parquet_path") or str(known.parquet_path)
+
+
+def _file_written(root: Path, record: RunRecord, targets: pl.DataFrame) -> dict[str, str]:
+    """Write the target file of a run; returns what its row says of it."""
+    path = relative_path(record.as_of, record.portfolio_id, record.run_id)
+    content = encoded(record.run_id, targets)
+    write_file(root, path, content)
+    return {"parquet_path": path, "parquet_sha256": digest(content)}
 
 
 def _stored_targets(connection: Connection, run_key: int) -> pl.DataFrame:
@@ -235,16 +260,13 @@ def _refuse(connection: Connection, record: RunRecord, finished_at: dt.datetime)
 
 
 def _publish(connection: Connection, root: Path, record: RunRecord, finished_at: dt.datetime) -> Published:
-    path = relative_path(record.as_of, record.portfolio_id, record.run_id)
-    content = encoded(record.run_id, record.targets)
-    write_file(root, path, content)
-    file = {"parquet_path": path, "parquet_sha256": digest(content)}
+    file = _file_written(root, record, record.targets)
     supersedes, _ = _current(connection, record)
     run_key = _insert_run(connection, record, finished_at, status="superseded", supersedes=supersedes, **file)
     for table in outputs:
         _insert_rows(connection, table, run_key, record.rows(table))
     replaced = _promote(connection, record, run_key, finished_at)
-    return Published("published", record.run_id, run_key, path, replaced, "published", record.targets)
+    return Published("published", record.run_id, run_key, file["parquet_path"], replaced, "published", record.targets)
 
 
 def _current(connection: Connection, record: RunRecord) -> tuple[int | None, str | None]:

@@ -4,11 +4,11 @@ A Parquet file counts only if a published run names it, and only with the conten
 (`read_targets`). The view `current_targets` gives the same rows from SQL (`read_current`). Rows of any run, superseded
 and refused ones included, are read by its id (`run_rows`), those of one symbol by the keys of several runs
 (`symbol_rows`). `find_run` finds a run by the beginning of its id, `unnamed_files` what belongs to none.
-`last_prices` is what the data gate measures jumps against.
+`last_prices` is what the data gate measures jumps against, `last_targets` what a picture compares with.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ RUN_TYPES: dict[str, pl.DataType] = {
 SHORTEST_PREFIX = 6  # of a run's id, for a person who need not write all of it
 FEW = 10  # so many runs a message lists
 LAST_PRICE_TYPES = {"portfolio_id": pl.String(), "symbol": pl.String(), "as_of": pl.Date(), "close": pl.Float64()}
+LAST_TARGET_TYPES = {
+    name: TARGET_TYPES[name] for name in ("portfolio_id", "as_of", "symbol", "is_cash", "bucket", "target_weight")
+}
 
 
 def read_targets(
@@ -162,18 +165,33 @@ def symbols_considered(engine: Engine, run_keys: Sequence[int]) -> list[str]:
 def last_prices(moment: Snapshot, as_of: dt.date, portfolios: Sequence[str] | None) -> pl.DataFrame:
     """The prices of each portfolio's last published run before `as_of`: portfolio_id, symbol, as_of, close."""
     targets = outputs["targets"]
+    query = _last_targets(as_of, portfolios, LAST_PRICE_TYPES).where(~targets.c.is_cash, targets.c.close.is_not(None))
+    return moment.result(query).frame(LAST_PRICE_TYPES).sort("portfolio_id", "symbol")
+
+
+def last_targets(engine: Engine, as_of: dt.date, portfolios: Sequence[str]) -> pl.DataFrame:
+    """The targets of each portfolio's last published run before `as_of`, where there is one.
+
+    One row per name, and the cash row: portfolio_id, as_of, symbol, is_cash, bucket, target_weight.
+    """
+    with snapshot(engine) as moment:
+        found = moment.result(_last_targets(as_of, portfolios, LAST_TARGET_TYPES))
+    return found.frame(LAST_TARGET_TYPES).sort("portfolio_id", "symbol")
+
+
+def _last_targets(as_of: dt.date, portfolios: Sequence[str] | None, columns: Iterable[str]) -> sa.Select[Any]:
+    """Columns of the targets of each portfolio's last published run before a day."""
+    targets = outputs["targets"]
     latest = sa.select(runs.c.portfolio_id, sa.func.max(runs.c.as_of).label("as_of"))
     latest = latest.where(runs.c.status == "published", runs.c.as_of < as_of).group_by(runs.c.portfolio_id)
     last = latest.subquery()
     query = (
-        sa.select(*(targets.c[name] for name in LAST_PRICE_TYPES))
+        sa.select(*(targets.c[name] for name in columns))
         .join(runs, runs.c.run_key == targets.c.run_key)
         .join(last, (runs.c.portfolio_id == last.c.portfolio_id) & (runs.c.as_of == last.c.as_of))
-        .where(runs.c.status == "published", ~targets.c.is_cash, targets.c.close.is_not(None))
+        .where(runs.c.status == "published")
     )
-    if portfolios is not None:
-        query = query.where(runs.c.portfolio_id.in_(portfolios))
-    return moment.result(query).frame(LAST_PRICE_TYPES).sort("portfolio_id", "symbol")
+    return query if portfolios is None else query.where(runs.c.portfolio_id.in_(portfolios))
 
 
 def _narrowed(

@@ -8,13 +8,14 @@ targets of published runs. The migrations create all of this without importing i
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import dataframely as dy
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
+from core.approval import Decided
 from core.schemas import (
     INPUTS,
     Actions,
@@ -143,6 +144,29 @@ input_frames = sa.Table(
     sa.PrimaryKeyConstraint("inputs_id", "frame"),
 )
 """What a batch read: the content of each of its frames."""
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("approval_key", sa.Integer, primary_key=True),
+    sa.Column("question_id", sa.Text, nullable=False),  # of one form, which may ask about several portfolios
+    sa.Column("flow_run_id", sa.Text, nullable=False),  # the batch that asked
+    sa.Column("portfolio_id", sa.Text, nullable=False),
+    sa.Column("as_of", sa.Date, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),  # of the run that was shown; in `runs` once it is published
+    sa.Column("shown_hash", sa.Text, nullable=False),
+    sa.Column("why_asked", sa.Text, nullable=False),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("until", Moment, nullable=False),
+    sa.Column("decision", sa.Text),  # null while the question is open
+    sa.Column("who", sa.Text),
+    sa.Column("decided_at", Moment),
+    sa.Column("reason", sa.Text),
+    sa.UniqueConstraint("question_id", "portfolio_id", name="uq_approvals_question"),
+    sa.CheckConstraint(f"decision IN ({', '.join(map(repr, get_args(Decided)))})", name="decision"),
+    sqlite_autoincrement=True,
+)
+"""What persons were asked before a run was published, and what they said."""
 
 guards = sa.Table(
     "guards",

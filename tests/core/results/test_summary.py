@@ -58,7 +58,17 @@ def report(outcomes, **frames):
 def test_a_portfolio_is_one_line_with_units():
     told = summary(report([Outcome("p", "published")]))
     assert told.startswith("# Rebalance of Monday, 2026-01-05\n\nPolicy **calm** · 1 portfolio: 1 published\n")
-    assert "| p | published | 2 | 1 | 0 | 22.50 % | 50.00 % | 50.00 % | 50.00 % |" in told
+    assert "| p | published | 2 | 1 | 0 | 22.50 % | 50.00 % | 50.00 % | 50.00 % |" in told.replace("\u00a0", " ")
+
+
+def test_a_number_stays_with_its_unit_on_one_line():
+    assert "| 22.50\u00a0% |" in summary(report([Outcome("p", "published")]))
+
+
+def test_pictures_stand_below_the_portfolios_and_above_what_was_enforced():
+    told = summary(report([Outcome("p", "published")], actions=rejected()), ["![p](data:)", "![q](data:)"])
+    assert "## Weights\n\n![p](data:)\n\n![q](data:)\n\n## Enforced" in told
+    assert "## Weights" not in summary(report([Outcome("p", "published")]))
 
 
 def test_refusals_come_first_with_their_reason():
@@ -82,7 +92,7 @@ def test_limits_that_gave_way_are_told_with_both_values_and_why():
     gave_way = pl.concat([relaxed("max_bucket_weight", "Energy", 0.3, 0.35), relaxed("max_positions", "", 10.0, 11.0)])
     told = summary(report([Outcome("p", "published")], relaxations=gave_way))
     assert "## Limits that gave way" in told
-    assert "| p | max_bucket_weight | Energy | 30.00 % | 35.00 % | not all limits can hold |" in told
+    assert "| p | max_bucket_weight | Energy | 30.00 % | 35.00 % | not all limits can hold |" in told.replace("\u00a0", " ")
     assert "| p | max_positions | – | 10 | 11 | not all limits can hold |" in told
     assert "gave way" not in summary(report([Outcome("p", "published")]))
 

@@ -1,0 +1,119 @@
+"""What a person is shown who must agree before runs are published, in Markdown.
+
+`form` is the description of the form: of each portfolio why it asks (`_portfolio`), what it amounts to, and its largest
+moves. `proposal` shows every target, for the artifact that the form points to. `approval_table` and `approval_lines`
+tell afterwards what was asked and said.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import polars as pl
+
+from core.approval import SHORT, Question, joint_hash
+from core.limits import TOLERANCE
+from core.results.summary import NONE, SHOWN, Row, figures_of, markdown_table, percent, target_table
+
+MOVES = 10  # so many moves of a portfolio a form shows
+ROWS = 500  # so many targets of a portfolio a proposal shows
+
+
+def form(questions: Sequence[Question], as_of: dt.date, policy_name: str, until: dt.datetime, artifact: str) -> str:
+    """What will be published if a person agrees; `artifact` is the key of the one with every target."""
+    count = len(questions)
+    names = f"{count} portfolio{'' if count == 1 else 's'}"
+    parts = [
+        f"## {names} of {as_of:%A}, {as_of.isoformat()}, under policy {policy_name}",
+        f"Approve, and exactly this is published: `{joint_hash(questions)[:SHORT]}`. Reject, or leave it until "
+        f"{_moment(until)}, and none of it is. All targets: artifact `{artifact}` of this run.",
+        *(_portfolio(question, MOVES) for question in questions[:SHOWN]),
+        _more(questions),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def proposal(questions: Sequence[Question], as_of: dt.date) -> str:
+    """Every target of the runs that wait."""
+    parts = [
+        f"# Proposed for {as_of.isoformat()}, not published",
+        "These portfolios wait for a person's approval; open the run, and choose Resume.",
+        *(_proposed(question) for question in questions[:SHOWN]),
+        _more(questions),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def approval_table(asked: pl.DataFrame, now: dt.datetime) -> list[Row]:
+    """What was asked, and what was said; `asked`: rows of table `approvals`, `now` with its zone."""
+    return [
+        {
+            "portfolio": row["portfolio_id"],
+            "as of": str(row["as_of"]),
+            "run": row["run_id"],
+            "shown": row["shown_hash"][:SHORT],
+            "asked at": _moment(row["asked_at"]),
+            "decision": row["decision"] or ("timed out" if row["until"] < now else "open"),
+            "who": row["who"] or NONE,
+            "decided at": _moment(row["decided_at"]) if row["decided_at"] else NONE,
+            "why asked": row["why_asked"],
+            "reason": row["reason"] or NONE,
+        }
+        for row in asked.iter_rows(named=True)
+    ]
+
+
+def approval_lines(approved: pl.DataFrame) -> list[str]:
+    """One line per approved run; `approved`: rows of table `approvals`."""
+    return [
+        f"{row['portfolio_id']}: approved by {row['who']} at {_moment(row['decided_at'])}"
+        f"{': ' + row['reason'] if row['reason'] else ''}"
+        for row in approved.iter_rows(named=True)
+    ]
+
+
+def _moment(moment: dt.datetime) -> str:
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _portfolio(question: Question, moves: int) -> str:
+    largest = _moves(question.targets)
+    shown = [_move(row) for row in largest.head(moves).iter_rows(named=True)]
+    rest = f"and {largest.height - moves} smaller moves" if largest.height > moves else ""
+    parts = [_heading(question), "\n".join(markdown_table([_amounts(question.targets)], right=0))]
+    parts += ["\n".join(markdown_table(shown, right=3)), rest]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _proposed(question: Question) -> str:
+    rows = target_table(question.targets.head(ROWS))
+    return "\n\n".join([_heading(question), "\n".join(markdown_table(rows, right=99))])
+
+
+def _heading(question: Question) -> str:
+    why = "\n".join(f"- {reason}" for reason in question.why)
+    return f"### {question.portfolio_id} · `{question.shown_hash[:SHORT]}`\n\n{why}"
+
+
+def _amounts(targets: pl.DataFrame) -> Row:
+    """Turnover, names, gross, net and cash, in one row."""
+    (figures,) = figures_of(targets).iter_rows(named=True)
+    counts = {name: str(figures[name]) for name in ("names", "opened", "closed")}
+    weights = {name: percent(figures[name]) for name in ("gross", "net", "cash")}
+    return {"turnover": percent(figures["turnover"]), **counts, **weights}
+
+
+def _moves(targets: pl.DataFrame) -> pl.DataFrame:
+    """The names that trade, the largest trade first; by name where they are equal."""
+    traded = targets.filter(~pl.col("is_cash") & (pl.col("trade_weight").abs() > TOLERANCE))
+    return traded.sort(pl.col("trade_weight").abs(), "symbol", descending=[True, False])
+
+
+def _move(row: dict[str, object]) -> Row:
+    current, target, trade = (float(str(row[f"{name}_weight"])) for name in ("current", "target", "trade"))
+    words = {"symbol": str(row["symbol"]), "bucket": str(row["bucket"] or NONE), "action": str(row["action"])}
+    return words | {"current": percent(current), "target": percent(target), "trade": percent(trade, sign=True)}
+
+
+def _more(questions: Sequence[Question]) -> str:
+    others = [question.portfolio_id for question in questions[SHOWN:]]
+    return f"And {len(others)} more, each to be published as hashed above: {', '.join(others)}." if others else ""

@@ -1,0 +1,41 @@
+"""How a flow run is called and tagged in the UI's lists: by its date, its policy and its portfolios."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+
+from core.batch import Occasion
+from core.results.summary import BatchReport
+
+NAMED = 3  # so many portfolios are named in the name of a run
+DRY_RUN = "dry-run"
+ATTENTION = {"refused", "busy", "waiting"}
+
+
+def label(occasion: Occasion, portfolios: Sequence[str] | None = None, *, dry_run: bool = False) -> None:
+    """Name this flow run by date, policy and portfolios, and tag it; a schedule names runs before any is known."""
+    words = f"{occasion.as_of} {occasion.policy.name}"
+    name = f"{words}: {shortened(portfolios)}" if portfolios else words
+    tags = [str(occasion.as_of), occasion.policy.name, *([DRY_RUN] if dry_run else [])]
+    _update(occasion.batch_id, {*flow_run.tags, *tags}, name)
+
+
+def label_outcomes(report: BatchReport) -> None:
+    """Tag this flow run with what needs somebody's attention, as `refused`; no longer with what did before."""
+    told = {str(report.as_of), report.policy_name, *([DRY_RUN] if report.dry_run else [])}
+    outcomes = {outcome.outcome for outcome in report.outcomes}
+    _update(report.batch_id, ({*flow_run.tags} - ATTENTION) | told | (outcomes & ATTENTION))
+
+
+def shortened(portfolios: Sequence[str]) -> str:
+    """The first of them, and how many more."""
+    named = portfolios if len(portfolios) <= NAMED + 1 else portfolios[:NAMED]
+    left = len(portfolios) - len(named)
+    return ", ".join(named) + (f" and {left} more" if left else "")
+
+
+def _update(flow_run_id: str, tags: Iterable[str], name: str | None = None) -> None:
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(flow_run_id), name=name, tags=sorted(tags)).raise_for_status()
