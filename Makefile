@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check lint coverage bench format replay lock clean
+.PHONY: help demo serve test soak check lint coverage bench format replay lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -13,12 +13,18 @@ demo: .venv/run ## set up, and run a daily rebalance on demo data
 	@rm -rf var/demo
 	@deployments/demo.sh $(BIN)
 
+serve: .venv/run ## set up, and serve all of it on this machine, with demo data: Prefect, a worker, the schedules
+	@$(BIN)/python -m deployments.serve
+
 test: .venv/dev ## set up, and pass the tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
 soak: .venv/dev ## the same tests at length, for hours: random cases by the hundred, whole replays (EXAMPLES=300)
 	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal
 	$(BIN)/python -m tests.soak.race
+	$(BIN)/python -m tests.soak.hostile
+	$(BIN)/python -m tests.soak.kill
+	$(BIN)/python -m tests.soak.outage
 
 check: test lint coverage ## all of it: tests, lint, format, types, import contracts, the coverage floor
 
@@ -32,9 +38,10 @@ coverage: .venv/dev ## lines and branches of buckets, enforcement and constraint
 	$(BIN)/pytest -n 2 --dist worksteal tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
-bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, publishing to PostgreSQL
+bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL
 	$(BIN)/python -m tests.benchmarks.bench_buckets
 	$(BIN)/python -m tests.benchmarks.bench_constraints
+	$(BIN)/python -m tests.benchmarks.bench_nearest
 	$(BIN)/python -m tests.benchmarks.bench_publish
 
 format: .venv/dev ## format the code

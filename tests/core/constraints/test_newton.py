@@ -245,14 +245,15 @@ def test_the_story_of_a_weight_is_the_same_together_and_apart() -> None:
 
 
 def test_limits_that_say_the_same_share_what_they_changed() -> None:
-    # Net and gross say the same of a book without shorts, so their multipliers are not unique.
-    caps = MaxGrossExposureConstraint(0.9), NetExposureConstraint(0.9, 0.9), MaxPositionConstraint(0.6)
-    limits, weights = ConstraintSet(caps), weights_of([0.75, 0.3])
-    constrained, apart = limits.apply(weights), amounts_of(one_at_a_time(limits, weights))
+    # Two buckets of at most 45 % say the same as a net of 90 %, so their multipliers are not unique.
+    caps = MaxBucketWeightConstraint(0.45), NetExposureConstraint(0.9, 0.9), MaxPositionConstraint(0.24, False)
+    weights = weights_of([0.5, 0.4, 0.5, 0.4]).with_columns(bucket=pl.Series(["x", "x", "y", "y"]))
+    constrained, apart = ConstraintSet(caps).apply(weights), amounts_of(one_at_a_time(ConstraintSet(caps), weights))
+    assert constrained.solved["solver"].to_list() == ["newton"]
     amounts = amounts_of(constrained)
     assert amounts.keys() == apart.keys()
     assert list(amounts.values()) == pytest.approx([apart[key] for key in amounts], abs=1e-12)
-    assert sum(amounts.values()) == pytest.approx(0.9 - 1.05, abs=1e-12)
+    assert sum(amounts.values()) == pytest.approx(0.9 - 1.8, abs=1e-12)
 
 
 def test_actions_of_a_panel_are_those_of_its_groups_one_after_another() -> None:
