@@ -4,10 +4,10 @@ BIN := .venv/bin
 export PYTHONPATH := .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test soak check lint coverage bench format replay lock clean
+.PHONY: help demo serve test soak check lint coverage bench format replay lock clean screenshots
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: .venv/run ## set up, and run a daily rebalance on demo data
 	@rm -rf var/demo
@@ -47,6 +47,9 @@ bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a pee
 format: .venv/dev ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+screenshots: .venv/dev ## take the pictures in docs/ anew, of a real server (needs chromium)
+	$(BIN)/python -m tests.browser.screenshots
 
 replay: .venv/run ## run the days of DATA=folder in sequence, through the flow, under each shipped policy
 	$(BIN)/python -m deployments.replay $(DATA)

@@ -1,0 +1,100 @@
+"""The housekeeping and the watchdog, on the demo market: what they do, and what their pages tell."""
+
+import datetime as dt
+
+import pytest
+from prefect.artifacts import Artifact
+from prefect.exceptions import ParameterTypeError
+
+from core import store
+from deployments.verify import checked, closing, runs_to_verify
+from flows import housekeeping as module
+from flows.daily_rebalance import rebalanced
+from flows.housekeeping import housekeeping
+from flows.watchdog import watchdog
+from tasks.housekeeping import size
+from tasks.settings import settings
+from tests.flows.conftest import AS_OF, PORTFOLIOS
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+class InTwoYears(dt.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return dt.datetime.now(tz) + dt.timedelta(days=730)
+
+
+@pytest.fixture
+def published(database):
+    """Each portfolio under one policy, and two of them under another."""
+    rebalanced(policy="conservative", as_of=AS_OF)
+    rebalanced(policy="aggressive", as_of=AS_OF, portfolios=["balanced", "newcomer"], fresh=True)
+    return database
+
+
+def kept():
+    return housekeeping(return_state=True)
+
+
+def test_what_is_superseded_is_kept_for_the_period_and_then_removed_and_told(published, monkeypatch):
+    root = settings().targets
+    stray = root / "as_of=2019-01-02" / "half.tmp"
+    stray.parent.mkdir()
+    stray.write_bytes(b"half")
+    state = kept()
+    assert state.is_completed()
+    assert state.message.startswith("0 target files and 0 sets of inputs")
+    assert not stray.exists()
+    assert "as_of=2019-01-02/half.tmp" in Artifact.get("housekeeping").data
+
+    monkeypatch.setattr(module, "datetime", InTwoYears)
+    state = kept()
+    assert state.is_completed()
+    assert state.message.startswith("2 target files and ")
+    superseded = store.read_runs(published).filter(status="superseded")
+    assert superseded["parquet_path"].to_list() == [None, None]
+    assert store.read_targets(published, root)["portfolio_id"].unique().sort().to_list() == [*PORTFOLIOS]
+
+    every = checked(published, root, runs_to_verify(published, None, None, None, every=True))
+    assert closing(every) == ["5 runs: 3 verified, 2 in part."]
+    assert set(every.filter(verdict="unchecked")["detail"].str.slice(0, 14)) == {"no longer kept"}
+
+
+def test_a_damaged_file_fails_the_housekeeping_with_its_name_and_the_remedy(published):
+    (path,) = store.read_runs(published, AS_OF, "concentrated")["parquet_path"]
+    (settings().targets / path).write_bytes(b"half")
+    state = kept()
+    assert state.is_failed()
+    assert state.message.startswith("1 run is damaged. concentrated of 2026-11-20: ")
+    told = Artifact.get("housekeeping").data
+    assert told.index("Restore the file") < told.index("| what |")
+    assert path in told
+
+
+@pytest.mark.usefixtures("database")
+def test_a_period_of_no_days_is_refused_before_anything_is_done():
+    with pytest.raises((ParameterTypeError, ValueError), match="greater than or equal to 1"):
+        housekeeping(keep_days=0)
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (999_960, "1.0 MB"), (-2_000_000, "-2.0 MB")]
+)
+def test_sizes_are_told_in_the_unit_that_fits(count, told):
+    assert size(count) == told
+
+
+def test_the_watchdog_names_the_portfolios_without_targets(database):
+    rebalanced(policy="conservative", as_of=AS_OF, portfolios=["balanced"])
+    state = watchdog(as_of=AS_OF, return_state=True)
+    assert (state.is_failed(), state.name) == (True, "Overdue")
+    assert "no targets of 2026-11-20 are published for concentrated, newcomer." in state.message
+    rebalanced(policy="conservative", as_of=AS_OF)
+    assert watchdog(as_of=AS_OF, return_state=True).is_completed()
+
+
+@pytest.mark.usefixtures("database")
+def test_the_watchdog_is_silent_on_a_holiday():
+    state = watchdog(as_of=dt.date(2026, 11, 26), return_state=True)
+    assert (state.is_completed(), state.name) == (True, "Skipped")
