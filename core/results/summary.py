@@ -325,7 +325,7 @@ def _unit_on_top(name: str, cells: list[str], is_number: bool) -> list[str]:
     told = [cell for cell in cells if cell != NONE]
     if not (is_number and told and all(cell.endswith(" %") for cell in told)):
         return [name, *map(_unbroken, cells)]
-    return [f"{name}\u00a0%", *(cell.removesuffix(" %") for cell in cells)]
+    return [f"{name} %", *(cell.removesuffix(" %") for cell in cells)]
 
 
 def _unbroken(text: str) -> str:

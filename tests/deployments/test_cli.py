@@ -59,9 +59,9 @@ def test_a_weight_is_explained_from_the_store_alone(filled):
 
 
 def test_a_refusal_is_told_and_has_its_own_exit_status(filled):
-    refused = filled("run", "--as-of", "2026-11-22", "--portfolio", "balanced")
+    refused = filled("run", "--as-of", "2026-11-23", "--portfolio", "balanced")
     assert refused.returncode == 3
-    assert "no cash row of 2026-11-22" in refused.stdout
+    assert "no cash row of 2026-11-23" in refused.stdout
     assert "Traceback" not in refused.stdout + refused.stderr
 
 

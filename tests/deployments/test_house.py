@@ -21,4 +21,4 @@ def test_entrypoints_of_the_deployments_exist():
         path, function = deployment["entrypoint"].split(":")
         module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
         assert hasattr(module, function)
-        assert set(deployment["parameters"]) <= set(module.__dict__[function].parameters.properties)
+        assert set(deployment.get("parameters", {})) <= set(module.__dict__[function].parameters.properties)

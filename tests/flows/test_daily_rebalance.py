@@ -36,7 +36,12 @@ def artifacts(state: State) -> dict[str, object]:
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=wanted)
-    return {a.key: json.loads(a.data) if a.type == "table" else a.data for a in found}
+    return {a.key: plain(json.loads(a.data)) if a.type == "table" else a.data for a in found}
+
+
+def plain(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows of a table without the spaces that align its numbers."""
+    return [{name: cell.strip() for name, cell in row.items()} for row in rows]
 
 
 def test_every_portfolio_is_published_as_parquet_and_sql(any_demo_database, tmp_path, monkeypatch):
@@ -78,6 +83,22 @@ def test_the_artifacts_tell_the_run(database):
     assert (lumiu["wanted"], lumiu["target"]) == ("23.75 %", "17.50 %")
     (bucket,) = [row for row in shown["buckets-concentrated"] if row["bucket"] == "Industrials"]
     assert (bucket["gross"], bucket["limit of gross"], bucket["used"]) == ("35.00 %", "35.00 %", "100.00 %")
+
+
+def test_a_run_is_named_and_tagged_by_date_policy_and_portfolios(database):
+    state = run(portfolios=["balanced", "newcomer"], dry_run=True)
+    with get_client(sync_client=True) as client:
+        told = client.read_flow_run(state.state_details.flow_run_id)
+    assert told.name == "2026-11-20 conservative: balanced, newcomer"
+    assert {"2026-11-20", "conservative", "dry-run"} <= {*told.tags}
+    assert "refused" not in told.tags
+
+
+def test_each_portfolio_has_a_picture_of_its_own(database):
+    shown = artifacts(run())
+    for portfolio_id in PORTFOLIOS:
+        assert shown[f"weights-{portfolio_id}"].startswith(f"![{portfolio_id}: weights by bucket")
+        assert shown[f"weights-{portfolio_id}"] in shown["rebalance-summary"]
 
 
 def current_run(database, portfolio_id):

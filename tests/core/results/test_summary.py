@@ -9,6 +9,7 @@ from core.results.summary import (
     action_table,
     amount,
     bucket_table,
+    markdown_table,
     percent,
     summary,
     target_table,
@@ -58,11 +59,17 @@ def report(outcomes, **frames):
 def test_a_portfolio_is_one_line_with_units():
     told = summary(report([Outcome("p", "published")]))
     assert told.startswith("# Rebalance of Monday, 2026-01-05\n\nPolicy **calm** · 1 portfolio: 1 published\n")
-    assert "| p | published | 2 | 1 | 0 | 22.50 % | 50.00 % | 50.00 % | 50.00 % |" in told.replace("\u00a0", " ")
+    assert "turnover % | gross % | net % | cash % |" in told.replace("\u00a0", " ")
+    assert "| p | published | 2 | 1 | 0 | 22.50 | 50.00 | 50.00 | 50.00 |" in told
 
 
-def test_a_number_stays_with_its_unit_on_one_line():
-    assert "| 22.50\u00a0% |" in summary(report([Outcome("p", "published")]))
+def test_a_number_in_a_column_of_several_units_stays_with_its_own_on_one_line():
+    rows = [{"limit": "a", "used": "22.50 %"}, {"limit": "b", "used": "10"}]
+    assert markdown_table(rows, right=1)[2:] == ["| a | 22.50\u00a0% |", "| b | 10 |"]
+
+
+def test_a_column_of_words_keeps_what_looks_like_a_unit():
+    assert markdown_table([{"portfolio": "p", "why": "above 20 %"}], right=1)[0] == "| portfolio | why |"
 
 
 def test_pictures_stand_below_the_portfolios_and_above_what_was_enforced():
@@ -90,9 +97,9 @@ def relaxed(constraint, scope, limit, used):
 
 def test_limits_that_gave_way_are_told_with_both_values_and_why():
     gave_way = pl.concat([relaxed("max_bucket_weight", "Energy", 0.3, 0.35), relaxed("max_positions", "", 10.0, 11.0)])
-    told = summary(report([Outcome("p", "published")], relaxations=gave_way))
+    told = summary(report([Outcome("p", "published")], relaxations=gave_way)).replace("\u00a0", " ")
     assert "## Limits that gave way" in told
-    assert "| p | max_bucket_weight | Energy | 30.00 % | 35.00 % | not all limits can hold |" in told.replace("\u00a0", " ")
+    assert "| p | max_bucket_weight | Energy | 30.00 % | 35.00 % | not all limits can hold |" in told
     assert "| p | max_positions | – | 10 | 11 | not all limits can hold |" in told
     assert "gave way" not in summary(report([Outcome("p", "published")]))
 
