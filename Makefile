@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test soak check lint coverage bench format replay lock clean screenshots
+.PHONY: help demo serve test acceptance soak check lint coverage bench format replay lock clean screenshots
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ serve: .venv/run ## set up, and serve all of it on this machine, with demo data:
 
 test: .venv/dev ## set up, and pass the tests
 	$(BIN)/pytest -n 2 --dist worksteal
+
+acceptance: .venv/dev ## end to end: real servers, a worker, automations, both UIs in a browser
+	EVENKEEL_END_TO_END=1 $(BIN)/pytest tests/deployments/test_serve.py tests/browser tests/flows/test_approval.py
 
 soak: .venv/dev ## the same tests at length, for hours: random cases by the hundred, whole replays (EXAMPLES=300)
 	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal

@@ -26,7 +26,7 @@ from deployments import serve
 from tasks.settings import ROOT
 from tests.deployments import debian_postgres
 from tests.deployments.sinks import mail_server, webhook
-from tests.effort import SOAK
+from tests.effort import END_TO_END, SOAK
 
 DAY = dt.date(2026, 11, 20)
 DAILY, WATCHDOG = "daily-rebalance/daily", "watchdog/watchdog"
@@ -175,6 +175,7 @@ def served(tmp_path, demo_database):
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc to find processes")
+@pytest.mark.skipif(not END_TO_END, reason="takes minutes: run `make acceptance`")
 def test_everything_that_make_serve_starts_works_and_ends_with_it(served):
     a_stranger_is_refused(served)
     scheduled_run_publishes(served)
