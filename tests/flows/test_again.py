@@ -116,7 +116,7 @@ def test_what_a_killed_run_left_is_removed_and_told(database, monkeypatch):
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     told = []
-    monkeypatch.setattr(publish, "create_artifacts", told.append)
+    monkeypatch.setattr(publish, "create_artifacts", lambda report, *_: told.append(report))
     run()
     assert told[0].removed == [f"as_of={AS_OF}/portfolio_id=balanced/half.parquet"]
     assert not left.exists()

@@ -224,7 +224,9 @@ def test_an_outage_is_tried_again_and_bad_input_is_not(database, monkeypatch):
     def away_at_first(engine):
         asked.append(engine)
         if len(asked) == 1:
-            raise StoreError("the database is away") from OperationalError("SELECT 1", {}, Exception("away"))
+            raise StoreError("the database is away") from OperationalError(
+                "SELECT 1", {}, Exception("connection refused")
+            )
 
     monkeypatch.setattr(store, "require_current", away_at_first)
     assert run(dry_run=True).is_completed()

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock
 from typing import Any, Protocol
 
@@ -132,7 +133,6 @@ class PostgresWorlds:
     def __init__(self, folder: Path, server: PostgresServer) -> None:
         self._folder = folder
         self._server = server
-        self._numbers = count()
         self._turn = Lock()  # no two copies of one database at a time
 
     def filled(self) -> World:
@@ -170,7 +170,7 @@ class PostgresWorlds:
                 time.sleep(0.02)
 
     def _new(self, template: str) -> World:
-        name = f"world_{next(self._numbers)}"
+        name = f"world_{token_hex(4)}"  # others may use the same server
         self._server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         folder = self._folder / name
         folder.mkdir()
