@@ -323,9 +323,13 @@ def _valid(name: str) -> pl.DataFrame:
 
 
 def run_cases(numbers: Iterable[int], databases: Databases) -> Iterator[Ending]:
-    """The endings of cases, one after another."""
+    """The endings of cases, one after another, without what the domain logs meanwhile."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    return (run_case(number, databases) for number in numbers)
+    try:
+        yield from (run_case(number, databases) for number in numbers)
+    finally:
+        logging.disable(before)
 
 
 def table_of(endings: list[Ending], by: Callable[[Ending], str]) -> str:
