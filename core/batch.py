@@ -43,7 +43,7 @@ from core.schemas import (
     empty,
 )
 from core.store import Published, RunRecord
-from core.stored import read as read  # a part of the batch's story
+from core.stored import read
 from core.version import __version__
 
 OUTPUTS = {

@@ -6,7 +6,7 @@ from datetime import date
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from core import batch, store
+from core import batch, store, stored
 from core.batch import Judged, Occasion
 from core.models import Inputs
 from core.policy import Policy
@@ -27,7 +27,7 @@ def load_inputs(
     """Read positions and everything else that the batch needs, in one part for each set of inputs."""
     database = store.engine_from_url(settings().database_url)
     store.require_current(database)
-    return batch.read(database, settings().targets, policy, as_of, portfolios, fresh=fresh, batch_id=batch_id)
+    return stored.read(database, settings().targets, policy, as_of, portfolios, fresh=fresh, batch_id=batch_id)
 
 
 @task(cache_policy=NO_CACHE)

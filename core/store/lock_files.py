@@ -118,11 +118,17 @@ def _locked(path: Path) -> int | None:
 
 def _opened(path: Path) -> int:
     while True:
-        with suppress(FileNotFoundError):  # whoever was the last in the folder has just removed it
-            path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent.parent)
+        with suppress(FileNotFoundError):  # whoever was the last in the folders has just removed them
+            _make(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             keep_from_children(descriptor)
             return descriptor
+
+
+def _make(folder: Path) -> None:
+    with suppress(FileExistsError):  # `mkdir(exist_ok=True)` raises it of a folder that is removed meanwhile
+        folder.mkdir()
 
 
 def _drop(descriptor: int) -> None:

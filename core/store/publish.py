@@ -208,7 +208,9 @@ def _again(connection: Connection, root: Path, record: RunRecord, known: sa.Row[
         outcome: Done = "published" if own else "unchanged"
     else:
         path = _kept_again(connection, root, record, known, stored)
-        outcome, replaced = "restored", _promote(connection, record, known.run_key, now)
+        current, replaced = _current(connection, record)
+        _promote(connection, record, known.run_key, current, now)
+        outcome = "restored"
     return Published(outcome, record.run_id, known.run_key, path, replaced, "published", stored)
 
 
@@ -261,12 +263,13 @@ def _refuse(connection: Connection, record: RunRecord, finished_at: dt.datetime)
 
 def _publish(connection: Connection, root: Path, record: RunRecord, finished_at: dt.datetime) -> Published:
     file = _file_written(root, record, record.targets)
-    supersedes, _ = _current(connection, record)
-    run_key = _insert_run(connection, record, finished_at, status="superseded", supersedes=supersedes, **file)
+    replaced, replaced_id = _current(connection, record)
+    run_key = _insert_run(connection, record, finished_at, status="superseded", supersedes=replaced, **file)
     for table in outputs:
         _insert_rows(connection, table, run_key, record.rows(table))
-    replaced = _promote(connection, record, run_key, finished_at)
-    return Published("published", record.run_id, run_key, file["parquet_path"], replaced, "published", record.targets)
+    _promote(connection, record, run_key, replaced, finished_at)
+    path = file["parquet_path"]
+    return Published("published", record.run_id, run_key, path, replaced_id, "published", record.targets)
 
 
 def _current(connection: Connection, record: RunRecord) -> tuple[int | None, str | None]:
@@ -278,15 +281,13 @@ def _current(connection: Connection, record: RunRecord) -> tuple[int | None, str
     return (found.run_key, found.run_id) if found else (None, None)
 
 
-def _promote(connection: Connection, record: RunRecord, run_key: int, now: dt.datetime) -> str | None:
-    """Make a run the current one of its portfolio and date, and return the id of the one whose place it took."""
-    replaced, replaced_id = _current(connection, record)
+def _promote(connection: Connection, record: RunRecord, run_key: int, replaced: int | None, now: dt.datetime) -> None:
+    """Make a run the current one of its portfolio and date, in place of the one with the key `replaced`."""
     for key, status in ((replaced, "superseded"), (run_key, "published")):
         connection.execute(sa.update(runs).where(runs.c.run_key == key).values(status=status))
     place = {"portfolio_id": record.portfolio_id, "as_of": record.as_of}
     row = place | {"run_key": run_key, "replaced": replaced, "promoted_at": now}
     connection.execute(sa.insert(promotions).values(row))
-    return replaced_id
 
 
 # rows

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,19 @@ def test_many_files_raise_the_limit_of_open_ones(tmp_path: Path) -> None:
 def test_more_files_than_the_system_permits_are_refused_with_the_remedy() -> None:
     with pytest.raises(StoreError, match=r"1099511627776 portfolios at once need .* permits .*: raise the limit"):
         require_descriptors(2**40)
+
+
+def test_many_come_and_go_and_remove_the_folders_that_another_is_about_to_use(tmp_path: Path) -> None:
+    folder = tmp_path / "a.db.locks" / "2026-07-31"
+
+    def come_and_go(name: str) -> int:
+        taken = 0
+        for _ in range(200):
+            locks = FileLocks(folder, Words("me", NOON))
+            taken += len(locks.take([name]))
+            locks.close()
+        return taken
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(come_and_go, "abcdefgh")) == [200] * 8
+    assert not folder.parent.exists()
