@@ -70,16 +70,25 @@ def postgres(postgres_server):
         yield url
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory):
+    """An SQLite file with Evenkeel's tables, to copy."""
+    from core import store
+
+    path = tmp_path_factory.mktemp("empty") / "evenkeel.db"
+    engine = store.engine_from_url(f"sqlite:///{path}")
+    store.init(engine)
+    engine.dispose()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_database(request, tmp_path):
     """The address of a database with Evenkeel's tables, new for each test: a test runs on SQLite and on PostgreSQL."""
     if request.param == "postgresql":
         return request.getfixturevalue("postgres")
-    from core import store
-
-    url = f"sqlite:///{tmp_path / 'evenkeel.db'}"
-    store.init(store.engine_from_url(url))
-    return url
+    shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "evenkeel.db")
+    return f"sqlite:///{tmp_path / 'evenkeel.db'}"
 
 
 @pytest.fixture(scope="session")

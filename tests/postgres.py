@@ -58,7 +58,7 @@ class PostgresServer:
     def database(self, template: str = FULL) -> Iterator[str]:
         """The address of a new database, copied from a template (`template0` is bare); it is dropped at the end."""
         name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         yield self.url(name)
         self.start()
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -114,10 +114,9 @@ def _without_cash(
         column="amount",
         row=sentence(f"{{}} {as_of}", "portfolio_id"),
         message=sentence(
-            f"portfolio {{}} has no cash row of {as_of} ({{}} positions of that date{{}}).",
+            f"portfolio {{}} has no cash row of {as_of} ({{}}).",
             "portfolio_id",
-            pl.col("positions").fill_null(0),
-            elsewhere.fill_null(""),
+            pl.format("{} positions of that date{}", pl.col("positions").fill_null(0), elsewhere.fill_null("")),
         ),
         remedy="Load the snapshot of this date, with its cash row, even if the amount is 0.",
     )

@@ -1,30 +1,51 @@
-"""The command line as a person uses it: in a process of its own, by what it prints and how it exits."""
+"""The command line as a person uses it: by what it prints and how it exits; a whole day in processes of its own."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 
+from deployments import cli
 from tasks.settings import ROOT
 
 AS_OF = "2026-11-20"
 
 
 @pytest.fixture
-def evenkeel(tmp_path, prefect_server):
-    """Run a command with a database of its own."""
-    environment = os.environ | {
-        "EVENKEEL_DATABASE_URL": f"sqlite:///{tmp_path / 'evenkeel.db'}",
-        "EVENKEEL_TARGETS": str(tmp_path / "targets"),
-        "PREFECT_API_URL": prefect_server,
-    }
+def places(tmp_path, monkeypatch):
+    """A database and a folder of targets, in the environment."""
+    monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / "targets"))
+
+
+@pytest.fixture
+def in_a_process(places, prefect_server):
+    """Run a command in a process of its own."""
+    environment = os.environ | {"PREFECT_API_URL": prefect_server}
 
     def command(*words):
         line = [sys.executable, "-m", "deployments.cli", *map(str, words)]
         return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    return command
+
+
+@pytest.fixture
+def evenkeel(places, monkeypatch):
+    """Run a command in this process."""
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["evenkeel", *map(str, words)])
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            cli.main()
+        return SimpleNamespace(returncode=ended.value.code, stdout=out.getvalue(), stderr=err.getvalue())
 
     return command
 
@@ -35,7 +56,8 @@ def filled(evenkeel, demo_database, tmp_path):
     return evenkeel
 
 
-def test_a_day_from_nothing(evenkeel):
+def test_a_day_from_nothing(in_a_process):
+    evenkeel = in_a_process
     assert "The tables are ready" in evenkeel("init").stdout
     assert "prices" in evenkeel("demo-data", "--as-of", AS_OF).stdout
     done = evenkeel("run", "--as-of", AS_OF, "--portfolio", "balanced", "--json")
@@ -49,7 +71,7 @@ def test_a_day_from_nothing(evenkeel):
         assert target["asset"] in shown
 
 
-def test_a_weight_is_explained_from_the_store_alone(filled):
+def test_a_weight_is_explained_from_the_store_alone(filled, prefect_server):
     filled("run", "--as-of", AS_OF, "--portfolio", "concentrated")
     told = filled("explain", "LUMIU", "--portfolio", "concentrated")
     assert told.returncode == 0
@@ -58,10 +80,10 @@ def test_a_weight_is_explained_from_the_store_alone(filled):
     assert "Did you mean 'LUMIU'?" in filled("explain", "LUMIUU").stderr
 
 
-def test_a_refusal_is_told_and_has_its_own_exit_status(filled):
+def test_a_refusal_is_told_and_has_its_own_exit_status(filled, prefect_server):
     refused = filled("run", "--as-of", "2026-11-23", "--portfolio", "balanced")
     assert refused.returncode == 3
-    assert "no cash row of 2026-11-23" in refused.stdout
+    assert "no cash row of 2026-11-23 (0 positions of that date)." in refused.stdout
     assert "Traceback" not in refused.stdout + refused.stderr
 
 
@@ -87,8 +109,8 @@ def test_a_folder_that_is_not_there_is_named(filled):
     assert "nowhere" in filled("load", "nowhere").stderr
 
 
-def test_debug_adds_the_traceback(evenkeel):
-    assert "Traceback" in evenkeel("show", "--debug").stderr
+def test_debug_adds_the_traceback(in_a_process):
+    assert "Traceback" in in_a_process("show", "--debug").stderr
 
 
 def test_check_says_what_a_policy_amounts_to(evenkeel):

@@ -6,13 +6,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from prefect.tasks import Task
+
 from flows.daily_rebalance import daily_rebalance
-from tasks import load, publish
+from tasks import approval, load, publish, retries
 from tests.soak.driver import Done, Point, numbered
 from tests.soak.points import watched
 from tests.soak.worlds import AS_OF, World
 
-WITH_RETRIES = (load.load_inputs, publish.remove_leftovers, publish.publish)
+TASKS = [task for module in (load, approval, publish) for task in vars(module).values() if isinstance(task, Task)]
 PAUSES = [0.3, 0.6, 1.2]  # seconds; the real ones are longer
 
 
@@ -45,6 +47,7 @@ class Here:
 
 def _short_pauses() -> ExitStack:
     stack = ExitStack()
-    for task in WITH_RETRIES:
+    stack.enter_context(patch.object(retries, "DELAYS", lambda _retries: PAUSES))
+    for task in TASKS:
         stack.enter_context(patch.object(task, "retry_delay_seconds", PAUSES))
     return stack
