@@ -8,7 +8,7 @@ import pytest
 from tests.soak.hostile import TURNS, WAYS, PostgresDatabases, SqliteDatabases, run_cases
 
 PARTS = 4
-CASES = 25  # of each part
+CASES = 12  # of each part
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,11 @@ from core.stored import read_afresh
 from deployments.replay import Desk, Market, morning, opened
 from tasks.settings import named_policy
 from tests.deployments.test_replay import DATA, SPLITS
+from tests.effort import SOAK
 
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the S&P 500 snapshots are not beside the project")
 
-DAYS = 24
+DAYS = 77 if SOAK else 12
 LIMITS = {
     "max_total_positions": 20,
     "max_new_positions": 6,

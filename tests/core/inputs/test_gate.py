@@ -10,6 +10,7 @@ from core.inputs import GateConfig, Gated, judge
 from core.models import Inputs
 from core.schemas import Findings, Severity
 from tests.core.inputs.example import TODAY, added, changed, dropped, example, frames, judged, told
+from tests.effort import examples
 
 FRAMES = ("portfolios", "holdings", "nav", "assets", "latest", "history", "signals", "candidates")
 SYMBOL, PORTFOLIO = pl.col("symbol"), pl.col("portfolio_id")
@@ -209,7 +210,7 @@ def is_harmless(table: str, row: int, column: str, bad: object) -> bool:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(damages())
 def test_no_bad_cell_raises_or_passes_silently(damage: tuple[str, int, str, object]) -> None:
     gated = judged(**damaged(*damage))
@@ -219,7 +220,7 @@ def test_no_bad_cell_raises_or_passes_silently(damage: tuple[str, int, str, obje
     assert not gated.findings.is_empty() or told_later or is_harmless(*damage)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(damages(), min_size=2, max_size=4))
 def test_many_bad_cells_never_raise(several: list[tuple[str, int, str, object]]) -> None:
     tables: dict[str, pl.DataFrame] = {}
@@ -228,7 +229,7 @@ def test_many_bad_cells_never_raise(several: list[tuple[str, int, str, object]])
     assert is_consistent(judged(**tables))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.sampled_from(sorted(DAMAGES)), st.integers(0, 1), st.booleans())
 def test_a_duplicate_row_stops_its_batch_or_its_portfolio(table: str, row: int, twice_bad: bool) -> None:
     frame = frames()[table]
@@ -240,7 +241,7 @@ def test_a_duplicate_row_stops_its_batch_or_its_portfolio(table: str, row: int, 
     assert is_consistent(gated)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.randoms())
 def test_the_order_of_rows_changes_nothing(random: object) -> None:
     def shuffled(frame: pl.DataFrame) -> pl.DataFrame:
