@@ -109,10 +109,13 @@ class _Reader:
         table = tables.inputs[name]
         # Columns without a type: with one, SQLAlchemy stops at the first cell that does not fit and cannot say where.
         columns: list[sa.ColumnElement[Any]] = [sa.column(column.name) for column in table.c]
-        dates = [window.of_table(table) for window in self._windows(name) if window.column == "as_of"]
-        query = sa.select(*columns).select_from(table).where(*dates)
+        rows = sa.select(*columns).select_from(table)
         if name in HOLDINGS and self.portfolios is not None:
-            query = query.where(table.c.portfolio_id.in_(self.portfolios))
+            rows = rows.where(table.c.portfolio_id.in_(self.portfolios))
+        dates = [window.of_table(table) for window in self._windows(name) if window.column == "as_of"]
+        query: sa.Executable = rows.where(*dates)
+        if dates and self.snapshot.any_cell:  # two queries, for each to use its own index
+            query = sa.union_all(rows.where(*dates), rows.where(tables.NO_DATE, sa.not_(sa.and_(*dates))))
         return self.snapshot.result(query).frame(types_of(INPUTS[name]))
 
     def _query(self, query: str, name: str, sql: str, types: pl.Schema) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import sqlalchemy as sa
@@ -49,7 +49,9 @@ class Result:
 
 
 class Snapshot(ABC):
-    """The database at one moment."""
+    """The database at one moment. `any_cell`: whether a column may hold cells that do not fit its type."""
+
+    any_cell: ClassVar[bool]
 
     @abstractmethod
     def result(self, query: sa.Executable) -> Result:
@@ -69,6 +71,7 @@ def snapshot(engine: Engine) -> Iterator[Snapshot]:
 
 @dataclass(frozen=True)
 class _CursorSnapshot(Snapshot):
+    any_cell = True
     connection: Connection
 
     def result(self, query: sa.Executable) -> Result:
@@ -84,6 +87,7 @@ class _CursorSnapshot(Snapshot):
 
 @dataclass(frozen=True)
 class _ArrowSnapshot(Snapshot):
+    any_cell = False
     cursor: Any
     driver_error: type[Exception]
 

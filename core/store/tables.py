@@ -87,6 +87,12 @@ def _output(name: str, schema: type[dy.Schema], key: str) -> sa.Table:
 inputs = MappingProxyType({name: _input(name, schema) for name, schema in INPUTS.items()})
 """Input tables by name."""
 
+NO_DATE = sa.text("date(substr(as_of, 1, 10), '+0 days') IS NOT substr(as_of, 1, 10)")
+"""In SQLite, which keeps any cell in any column: a row whose date is none, and so is neither before nor after another.
+
+There each table with dates has an index of such rows; it is used where a query asks for them in these very words.
+"""
+
 runs = sa.Table(
     "runs",
     metadata,

@@ -1,7 +1,9 @@
 """What a batch reads."""
 
 import datetime as dt
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -204,6 +206,44 @@ def test_a_time_of_day_reaches_the_gate(engine: Engine) -> None:
     load_frames(engine, inputs())
     execute(engine, "UPDATE positions SET as_of = '2026-07-31 16:00:00'")
     assert read(engine)["positions"]["as_of"].to_list() == ["2026-07-31 16:00:00"]
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
+    copied = shutil.copy(sqlite_template, tmp_path / "evenkeel.db")
+    engine = engine_from_url(f"sqlite:///{copied}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "cell", ["20/11/2026", 20261120, 46346.5, "2026-13-45", "1999-02-30", "9999-99-99", "", "soon"]
+)
+@pytest.mark.parametrize("name", ["positions", "cash", "prices", "signals", "candidates"])
+def test_a_date_that_is_none_reaches_the_gate_wherever_it_sorts(
+    sqlite_engine: Engine, name: str, cell: str | float
+) -> None:
+    load_frames(sqlite_engine, inputs())
+    with writing(sqlite_engine, "test") as connection:
+        others = ", ".join(column for column in INPUTS[name].columns() if column != "as_of")
+        row = f"INSERT INTO {name} (as_of, {others}) SELECT ?, {others} FROM {name}"  # noqa: S608
+        connection.exec_driver_sql(row, (cell,))
+    assert str(cell) in read(sqlite_engine)[name]["as_of"].cast(pl.String).to_list()
+
+
+def test_looking_for_dates_that_are_none_reads_no_whole_table(sqlite_engine: Engine) -> None:
+    load_frames(sqlite_engine, inputs())
+    plans: list[str] = []
+
+    @sa.event.listens_for(sqlite_engine, "before_cursor_execute")
+    def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT as_of"):
+            plan = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            plans.extend(step[3] for step in plan)
+
+    read(sqlite_engine)
+    assert [step for step in plans if step.startswith("SEARCH")]
+    assert [step for step in plans if step.startswith("SCAN") and "no_date" not in step] == []
 
 
 # queries

@@ -21,7 +21,12 @@ from tests.postgres import PostgresServer
 def test_the_migrated_tables_are_the_declared_ones(engine: Engine) -> None:
     with reading(engine) as connection:
         context = MigrationContext.configure(connection, opts=OPTIONS | {"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
+        differences = compare_metadata(context, tables.metadata)
+    dated = sorted(name for name, table in tables.inputs.items() if "as_of" in table.c)
+    of_sqlite = [index for verb, index in differences if verb == "remove_index"]
+    assert len(of_sqlite) == len(differences)
+    assert sorted(index.table.name for index in of_sqlite) == (dated if engine.dialect.name == "sqlite" else [])
+    assert {str(index.dialect_options["sqlite"]["where"]) for index in of_sqlite} <= {str(tables.NO_DATE)}
 
 
 def test_the_migrated_keys_are_the_declared_ones(engine: Engine) -> None:
@@ -218,4 +223,4 @@ def test_migrations_import_nothing_of_the_program() -> None:
     versions = Path(tables.__file__).parent / "migrations" / "versions"
     for file in versions.glob("v*.py"):
         imports = [line for line in file.read_text().splitlines() if line.startswith(("import ", "from "))]
-        assert imports == ["import sqlalchemy as sa", "from alembic import op"]
+        assert set(imports) <= {"import sqlalchemy as sa", "from alembic import op"}
