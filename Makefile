@@ -29,7 +29,7 @@ soak: .venv/dev ## the same tests at length, for hours: random cases by the hund
 	$(BIN)/python -m tests.soak.kill
 	$(BIN)/python -m tests.soak.outage
 
-check: lint coverage ## all of it: tests, lint, format, types, import contracts, the coverage floor
+check: lint test coverage ## all of it: tests, lint, format, types, import contracts, the coverage floor
 
 lint: .venv/dev ## lint, format, types and import contracts
 	$(BIN)/ruff check .
@@ -37,8 +37,8 @@ lint: .venv/dev ## lint, format, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-coverage: .venv/dev ## the tests, and lines and branches of buckets, enforcement and constraints: all of them
-	@$(MAKE) --no-print-directory test PYTEST_ADDOPTS="--cov=core/constraints --cov=core/decisions --cov-report="
+coverage: .venv/dev ## lines and branches of buckets, enforcement and constraints: all of them, without generated inputs
+	$(BIN)/pytest -n 2 --dist worksteal -m "not hypothesis" tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
 bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL

@@ -23,7 +23,7 @@ from deployments import cli
 from flows.daily_rebalance import daily_rebalance
 from tests.flows.conftest import AS_OF
 from tests.postgres import CAREFUL, PASSWORD
-from tests.soak.here import WITH_RETRIES
+from tests.soak.here import TASKS
 from tests.soak.worlds import small_market
 
 SECRET = re.compile(r"(€|%e2%82%ac|\\u20ac|\\xe2\\x82\\xac|\\342\\202\\254)cret", re.IGNORECASE)
@@ -42,7 +42,7 @@ FAILURES = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, prefect_server):
-    for task in WITH_RETRIES:
+    for task in TASKS:
         monkeypatch.setattr(task, "retry_delay_seconds", [0.05] * 3)
 
 
