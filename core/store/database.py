@@ -23,11 +23,14 @@ from core.store.refusals import explained
 EXAMPLES = "for example sqlite:///var/evenkeel.db or postgresql+psycopg://user@host/database"
 DRIVERS = ("sqlite+pysqlite", "postgresql+psycopg")
 BUSY_SECONDS = 30  # how long SQLite waits for another writer
+KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}  # libpq's, in seconds
 READS = "evenkeel_reads"  # an execution option: this connection's transactions only read
 
 
 def engine_from_url(url: str) -> Engine:
     """An engine for a database address; the folder of an SQLite file is created. Connects to nothing yet.
+
+    A PostgreSQL server that has become unreachable is noticed within a minute, unless the address says otherwise.
 
     Raises `StoreError` for an address that cannot be read, or that is not of SQLite or of PostgreSQL by psycopg.
     """
@@ -39,6 +42,7 @@ def engine_from_url(url: str) -> Engine:
         sa.event.listen(engine, "connect", _connected)
         sa.event.listen(engine, "begin", _begin)
         return engine
+    address = address.update_query_dict(KEEPALIVES | dict(address.query))
     return sa.create_engine(address, pool_pre_ping=True)  # a connection may have died while nobody used it
 
 

@@ -27,6 +27,15 @@ def test_an_address_that_cannot_be_used_is_refused_without_its_password(url: str
     assert "secret" not in str(refusal.value)
 
 
+def test_an_unreachable_server_is_noticed_unless_the_address_says_otherwise(postgres: str) -> None:
+    for address, idle in ((postgres, "30"), (f"{postgres}&keepalives_idle=300", "300")):
+        engine = engine_from_url(address)
+        with engine.connect() as connection:
+            used = connection.connection.driver_connection.info.get_parameters()
+        engine.dispose()
+        assert (used["keepalives_idle"], used["keepalives_interval"], used["keepalives_count"]) == (idle, "10", "3")
+
+
 def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file"):
