@@ -1,8 +1,10 @@
 """Reading a policy from YAML: what is not known is refused, with the nearest key that is.
 
-`load_policy` reads a file, `parse_policy` a text. YAML's silent ways are closed: a key that is given twice is an error.
+`load_policy` reads a file, `parse_policy` a text. YAML's silent ways are closed: a key that is given twice is an error,
+and so is a number that YAML 1.1 takes for one to another base, such as 010 (8) or 1:30 (90).
 """
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -19,32 +21,41 @@ from core.limits import RebalancingLimits
 from core.policy import Constraint, Policy, Scoring, Sizing, SourceConfig
 
 
-class _NoDuplicateKeys(yaml.SafeLoader):
-    """YAML without the silent last-one-wins of duplicate keys."""
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+OTHER_BASE = re.compile(r"[-+]?0[0-7_]+|[^:]+:.+")  # 8 and 60, for YAML 1.1 alone
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML without the silent last-one-wins of duplicate keys, and without numbers to bases that nobody means."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:
-            raise ConfigurationError(f"{', '.join(sorted(twice))} is given twice{node.start_mark}: keep one of them.")
+            raise _at(node, f"{', '.join(sorted(twice))} is given twice: keep one of them.")
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """What looks like a date or a number and is none, such as 2026-13-45, is told with its place."""
+        if node.tag in NUMBERS and OTHER_BASE.fullmatch(node.value):
+            raise _at(node, f"{node.value} can be read as more than one number: write it in decimal, or in quotes.")
         try:
             return super().construct_object(node, deep)
-        except ConfigurationError:
-            raise
         except (ValueError, KeyError, AttributeError) as error:
-            raise ConfigurationError(
-                f"{node.value!r:.80} cannot be read{node.start_mark}: correct it, or put it in quotes to have a text."
-            ) from error
+            told = f"{node.value!r:.80} cannot be read: correct it, or put it in quotes to have a text."
+            raise _at(node, told) from error
+
+
+def _at(node: yaml.Node, told: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, told, node.start_mark)
 
 
 def parse_policy(text: str, origin: str) -> Policy:
     """A policy from YAML text; `origin` names it in errors. Raises `ConfigurationError`."""
     try:
-        content = yaml.load(text, Loader=_NoDuplicateKeys)  # noqa: S506 - a subclass of SafeLoader
+        loader = _Strict(text)
+        loader.name = origin  # for errors
+        content = loader.get_single_data()
     except yaml.YAMLError as error:
         raise ConfigurationError(f"policy {origin} is no valid YAML: {error}") from error
     except RecursionError as error:
