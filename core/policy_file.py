@@ -20,7 +20,6 @@ from core.inputs import GateConfig, SignalConfig
 from core.limits import RebalancingLimits
 from core.policy import Constraint, Policy, Scoring, Sizing, SourceConfig
 
-
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 OTHER_BASE = re.compile(r"[-+]?0[0-7_]+|[^:]+:.+")  # 8 and 60, for YAML 1.1 alone
 
