@@ -111,12 +111,14 @@ def rebalance(
     `root` is the folder of all targets; `clock` tells the time, with its zone, at which a run is finished.
     """
     parts = read(engine, root, occasion.policy, occasion.as_of, portfolios, fresh=fresh)
-    return joined(opened(occasion), [_rebalanced(engine, root, occasion, part, clock, dry_run) for part in parts])
+    made = [rebalanced(engine, root, occasion, part, clock=clock, dry_run=dry_run) for part in parts]
+    return joined(opened(occasion), made)
 
 
-def _rebalanced(
-    engine: Engine, root: Path, occasion: Occasion, inputs: Inputs, clock: Callable[[], dt.datetime], dry_run: bool
+def rebalanced(
+    engine: Engine, root: Path, occasion: Occasion, inputs: Inputs, *, clock: Callable[[], dt.datetime], dry_run: bool
 ) -> BatchReport:
+    """Decide and publish one part of a batch."""
     policy = occasion.policy
     facts = judged(inputs, policy)
     plan = decided(considered_universe(facts.gated, policy), facts.signal_values, facts.gated.nav, policy)
