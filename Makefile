@@ -19,8 +19,8 @@ serve: .venv/run ## set up, and serve all of it on this machine, with demo data:
 test: .venv/dev ## set up, and pass the tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
-acceptance: .venv/dev ## end to end: real servers, a worker, automations, both UIs in a browser
-	EVENKEEL_END_TO_END=1 $(BIN)/pytest tests/deployments/test_serve.py tests/browser tests/flows/test_approval.py
+acceptance: .venv/dev ## end to end: real servers, a worker, automations, both UIs in a browser, a cluster
+	EVENKEEL_END_TO_END=1 $(BIN)/pytest tests/deployments/test_serve.py tests/browser tests/flows/test_approval.py tests/flows/test_shards.py
 
 soak: .venv/dev ## the same tests at length, for hours: random cases by the hundred, whole replays (EXAMPLES=300)
 	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal

@@ -36,26 +36,29 @@ def in_shards(
         started = {
             runner.submit(rebalance_shard, {"occasion": occasion, "shard": shard, **given}): shard for shard in shards
         }
-        return joined(opened, list(_ended(started, batch.opened(occasion, dry_run=dry_run))))
+        ended = dict(_ended(started, batch.opened(occasion, dry_run=dry_run)))
+    return joined(opened, [ended[shard.number] for shard in shards])
 
 
-def _ended(started: Mapping[PrefectFuture[BatchReport], Shard], nothing: BatchReport) -> Iterator[BatchReport]:
-    """What became of each shard, as they end."""
+def _ended(
+    started: Mapping[PrefectFuture[BatchReport], Shard], nothing: BatchReport
+) -> Iterator[tuple[int, BatchReport]]:
+    """The number of each shard and what became of it, as they end."""
     progress = Progress("shards-progress", len(started), "shards")
     for done, future in enumerate(as_completed([*started]), start=1):
         shard = started[future]
         try:
-            yield future.result()
+            yield shard.number, future.result()
         except Exception as error:
             logger.exception("%s failed", shard.name)
-            yield replace(nothing, outcomes=_failed(shard, error))
+            yield shard.number, replace(nothing, outcomes=_failed(shard, error))
         progress.tell(done, f"{shard.name} the last of them")
 
 
 def _failed(shard: Shard, error: Exception) -> list[Outcome]:
     """The outcomes of a shard that did not come to its end; some of its portfolios may have been published before."""
     reason = (
-        f"{shard.name} ({shortened(shard.portfolio_ids)}) failed: {error} What it had published before stands; run "
-        "again for the rest."
+        f"{shard.name} ({shortened(shard.portfolio_ids)}) failed: {error} What it had "
+        "published before stands; run again for the rest."
     )
     return [Outcome(portfolio_id, "failed", reason) for portfolio_id in shard.portfolio_ids]

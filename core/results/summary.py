@@ -254,9 +254,9 @@ def action_table(actions: pl.DataFrame) -> list[Row]:
 
 
 def target_table(target_rows: pl.DataFrame) -> list[Row]:
-    """Targets, one row per name and the cash row, largest first."""
+    """Targets, one row per name and the cash row, largest first, then by name."""
     ordered = target_rows.sort(
-        "portfolio_id", "is_cash", pl.col("target_weight").abs(), descending=[False, False, True]
+        "portfolio_id", "is_cash", pl.col("target_weight").abs(), "symbol", descending=[False, False, True, False]
     )
     return told_apart(
         [
