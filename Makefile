@@ -41,11 +41,12 @@ coverage: .venv/dev ## the tests, and lines and branches of buckets, enforcement
 	@$(MAKE) --no-print-directory test PYTEST_ADDOPTS="--cov=core/constraints --cov=core/decisions --cov-report="
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
-bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL
+bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards
 	$(BIN)/python -m tests.benchmarks.bench_buckets
 	$(BIN)/python -m tests.benchmarks.bench_constraints
 	$(BIN)/python -m tests.benchmarks.bench_nearest
 	$(BIN)/python -m tests.benchmarks.bench_publish
+	$(BIN)/python -m tests.benchmarks.bench_shards
 
 format: .venv/dev ## format the code
 	$(BIN)/ruff format .

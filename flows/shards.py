@@ -15,7 +15,7 @@ from tasks.artifacts import Progress, told_in_full
 from tasks.labels import label, shortened
 from tasks.publish import remove_leftovers
 from tasks.runners import task_runner
-from tasks.shards import rebalance_shard, split
+from tasks.shards import compare_inputs, rebalance_shard, split
 
 logger = logging.getLogger("core.shards")
 
@@ -37,7 +37,8 @@ def in_shards(
             runner.submit(rebalance_shard, {"occasion": occasion, "shard": shard, **given}): shard for shard in shards
         }
         ended = dict(_ended(started, batch.opened(occasion, dry_run=dry_run)))
-    return joined(opened, [ended[shard.number] for shard in shards])
+    told = joined(opened, [ended[shard.number] for shard in shards])
+    return told if dry_run else compare_inputs(occasion, told)
 
 
 def _ended(

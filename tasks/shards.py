@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -40,6 +41,13 @@ def split(occasion: Occasion, portfolios: Sequence[str] | None, count: int) -> l
     database = store.engine_from_url(settings().database_url)
     store.require_current(database)
     return sharded(store.portfolio_ids(database, occasion.policy.reads, portfolios), count)
+
+
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+def compare_inputs(occasion: Occasion, ended: BatchReport) -> BatchReport:
+    """Warn where shared inputs were changed between one shard and another: each reads its own snapshot."""
+    changed = batch.changed_meanwhile(store.engine_from_url(settings().database_url), occasion.batch_id)
+    return replace(ended, findings=pl.concat([changed, ended.findings]))
 
 
 def may_be_repeated(_task: Task[Any, Any], _task_run: TaskRun, state: State[Any]) -> bool:

@@ -164,6 +164,22 @@ def test_what_others_are_doing_is_left_to_them(database):
     assert "being done by somebody" in report.busy[0].reason
 
 
+def test_inputs_that_are_changed_between_two_shards_are_told(database, monkeypatch):
+    monkeypatch.setenv("EVENKEEL_WORKERS", "1")
+    honest = batch.rebalanced
+
+    def meanwhile(engine, root, occasion, part, **how):
+        done = honest(engine, root, occasion, part, **how)
+        if "balanced" in part.portfolio_ids:
+            execute(database, "UPDATE prices SET close = close * 1.01 WHERE symbol = 'BALAN'")
+        return done
+
+    monkeypatch.setattr(batch, "rebalanced", meanwhile)
+    report = run(3)
+    assert set(outcomes(report).values()) == {"published"}
+    assert report.findings.filter(code="changed_meanwhile")["frame"].to_list() == ["prices"]
+
+
 def test_rows_that_belong_to_nobody_stop_every_shard(database):
     execute(database, "UPDATE cash SET portfolio_id = '' WHERE portfolio_id = 'balanced'")
     assert set(outcomes(run(3)).values()) == {"refused"}
