@@ -19,8 +19,8 @@ serve: .venv/run ## set up, and serve all of it on this machine, with demo data:
 test: .venv/dev ## set up, and pass the tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
-acceptance: .venv/dev ## end to end: real servers, a worker, automations, both UIs in a browser
-	EVENKEEL_END_TO_END=1 $(BIN)/pytest tests/deployments/test_serve.py tests/browser tests/flows/test_approval.py
+acceptance: .venv/dev ## end to end: real servers, a worker, automations, both UIs in a browser, a cluster
+	EVENKEEL_END_TO_END=1 $(BIN)/pytest tests/deployments/test_serve.py tests/browser tests/flows/test_approval.py tests/flows/test_shards.py
 
 soak: .venv/dev ## the same tests at length, for hours: random cases by the hundred, whole replays (EXAMPLES=300)
 	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal
@@ -41,11 +41,12 @@ coverage: .venv/dev ## lines and branches of buckets, enforcement and constraint
 	$(BIN)/pytest -n 2 --dist worksteal -m "not hypothesis" tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
-bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL
+bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards
 	$(BIN)/python -m tests.benchmarks.bench_buckets
 	$(BIN)/python -m tests.benchmarks.bench_constraints
 	$(BIN)/python -m tests.benchmarks.bench_nearest
 	$(BIN)/python -m tests.benchmarks.bench_publish
+	$(BIN)/python -m tests.benchmarks.bench_shards
 
 format: .venv/dev ## format the code
 	$(BIN)/ruff format .

@@ -24,9 +24,11 @@ from core.constraints.known import require_known
 from core.engine import Plan, considered_universe, decided
 from core.errors import ConfigurationError
 from core.inputs import Gated, judge, judge_coverage, signal_values, table_names
+from core.inputs.findings import finding
+from core.inputs.findings import joined as findings_together
 from core.models import Inputs
 from core.policy import Policy
-from core.results.identity import environment, frame_hashes, inputs_hashes, run_id
+from core.results.identity import OF_PORTFOLIO, environment, frame_hashes, inputs_hashes, run_id
 from core.results.summary import BatchReport, Outcome, joined
 from core.results.verify import breach_sentence
 from core.schemas import (
@@ -111,12 +113,14 @@ def rebalance(
     `root` is the folder of all targets; `clock` tells the time, with its zone, at which a run is finished.
     """
     parts = read(engine, root, occasion.policy, occasion.as_of, portfolios, fresh=fresh)
-    return joined(opened(occasion), [_rebalanced(engine, root, occasion, part, clock, dry_run) for part in parts])
+    made = [rebalanced(engine, root, occasion, part, clock=clock, dry_run=dry_run) for part in parts]
+    return joined(opened(occasion), made)
 
 
-def _rebalanced(
-    engine: Engine, root: Path, occasion: Occasion, inputs: Inputs, clock: Callable[[], dt.datetime], dry_run: bool
+def rebalanced(
+    engine: Engine, root: Path, occasion: Occasion, inputs: Inputs, *, clock: Callable[[], dt.datetime], dry_run: bool
 ) -> BatchReport:
+    """Decide and publish one part of a batch."""
     policy = occasion.policy
     facts = judged(inputs, policy)
     plan = decided(considered_universe(facts.gated, policy), facts.signal_values, facts.gated.nav, policy)
@@ -155,6 +159,21 @@ def missed(engine: Engine, occasion: Occasion) -> list[dt.date]:
     if exchange is None or last is None:
         return []
     return [day for day in exchange.sessions(last, occasion.as_of) if last < day < occasion.as_of]
+
+
+def changed_meanwhile(engine: Engine, batch_id: str) -> pl.DataFrame:
+    """A warning for each shared table that was changed while a batch in shards read it: schema `Findings`."""
+    shared = [name for name in store.frames_of_several_contents(engine, batch_id) if name not in OF_PORTFOLIO]
+    return findings_together(
+        finding(
+            Severity.WARN,
+            "changed_meanwhile",
+            frame=name,
+            message=f"{name} were changed while the batch ran: its portfolios were not all decided from the same rows.",
+            remedy="Run again with fresh inputs, which decides anew what was decided from the older ones.",
+        )
+        for name in shared
+    )
 
 
 def to_backfill(

@@ -1,4 +1,4 @@
-"""The nouns that people handle in notebooks, tests and small scripts, and the two containers that steps exchange.
+"""The nouns that people handle in notebooks, tests and small scripts, and the containers that steps exchange.
 
 Every fraction is of net asset value: `position_size_percentage=0.05` is 5 %.
 """
@@ -6,6 +6,7 @@ Every fraction is of net asset value: `position_size_percentage=0.05` is 5 %.
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import polars as pl
 
@@ -86,6 +87,40 @@ class Constrained(Step):
     relaxations: pl.DataFrame
     infeasible: pl.DataFrame
     ways_out: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some portfolios of a batch, which are done by themselves: `number`, from 1, of `count`.
+
+    Only what belongs to `others`, the portfolios of the other shards, is not read: rows that belong to nobody are a
+    fault of the batch, which every shard sees.
+    """
+
+    number: int
+    count: int
+    portfolio_ids: tuple[str, ...]
+    others: tuple[str, ...] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """For example `shard 2 of 8`."""
+        return f"shard {self.number} of {self.count}"
+
+
+def sharded(portfolio_ids: Sequence[str], count: int) -> list[Shard]:
+    """The portfolios in `count` shards of nearly equal size, in order; in fewer where there are fewer portfolios."""
+    count = min(count, len(portfolio_ids))
+    cuts = [place * len(portfolio_ids) // count for place in range(count + 1)]
+    return [
+        Shard(
+            number=number,
+            count=count,
+            portfolio_ids=tuple(portfolio_ids[start:end]),
+            others=(*portfolio_ids[:start], *portfolio_ids[end:]),
+        )
+        for number, (start, end) in enumerate(pairwise(cuts), start=1)
+    ]
 
 
 @dataclass(frozen=True)

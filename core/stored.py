@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 
 from core import store
 from core.errors import InputError
-from core.models import Inputs
+from core.models import Inputs, Shard
 from core.policy import Policy
 from core.policy_file import parse_policy
 from core.store import InputSet
@@ -31,26 +31,35 @@ def read(
     *,
     fresh: bool,
     batch_id: str | None = None,
+    shard: Shard | None = None,
 ) -> list[Inputs]:
     """Everything that a batch reads, one part for each set of inputs; `portfolios`: their ids, none for all active.
 
-    What batch `batch_id` has published itself, before it was interrupted, is not read afresh a second time.
+    Of a `shard` of that batch, everything that it needs. What batch `batch_id` has published itself, before it was
+    interrupted, is not read afresh a second time.
 
     Raises `InputError` where stored inputs are not enough for this policy, or were read by other queries.
     """
     known = store.current_inputs(engine, as_of, batch_id if fresh else None) if batch_id or not fresh else {}
-    if portfolios and {*portfolios} <= {*known}:
-        return _stored(engine, root, policy, as_of, {name: known[name] for name in portfolios})
-    inputs = read_afresh(engine, policy, as_of, portfolios)
+    wanted = portfolios if shard is None else shard.portfolio_ids
+    if wanted and {*wanted} <= {*known}:
+        return _stored(engine, root, policy, as_of, {name: known[name] for name in wanted})
+    inputs = read_afresh(engine, policy, as_of, portfolios, shard)
     rest = [name for name in inputs.portfolio_ids if name not in known]
     stored = _stored(engine, root, policy, as_of, {name: known[name] for name in inputs.portfolio_ids if name in known})
     return [*stored, inputs.of(rest)] if rest or not stored else stored
 
 
-def read_afresh(engine: Engine, policy: Policy, as_of: dt.date, portfolios: Sequence[str] | None = None) -> Inputs:
-    """One snapshot of everything that a batch reads."""
+def read_afresh(
+    engine: Engine,
+    policy: Policy,
+    as_of: dt.date,
+    portfolios: Sequence[str] | None = None,
+    shard: Shard | None = None,
+) -> Inputs:
+    """One snapshot of everything that a batch reads, or a shard of it."""
     since = as_of - dt.timedelta(days=policy.history_days)
-    return store.read_inputs(engine, policy.reads, as_of, portfolios or None, since)
+    return store.read_inputs(engine, policy.reads, as_of, portfolios or None, since, shard)
 
 
 def _stored(engine: Engine, root: Path, policy: Policy, as_of: dt.date, known: dict[str, InputSet]) -> list[Inputs]:

@@ -34,7 +34,7 @@ from deployments.diff import diffs
 from deployments.explain import told
 from tasks.settings import named_policy, settings
 
-REFUSED, BUSY, DIFFERENT = 3, 4, 5
+FAILED, REFUSED, BUSY, DIFFERENT = 1, 3, 4, 5
 PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -48,7 +48,7 @@ app = App(
     version=__version__,
     help="A daily portfolio rebalance that runs unattended and can be trusted.\n\nSettings come from the environment: "
     "EVENKEEL_DATABASE_URL (default: SQLite under ./var), EVENKEEL_TARGETS (the folder of target files, default under "
-    "./var) and EVENKEEL_POLICIES (default: deployments/policies).",
+    "./var) and EVENKEEL_POLICIES (default: deployments/policies); docs/scaling.md has those of shards.",
 )
 Portfolios = Annotated[list[str] | None, Parameter(name=["--portfolio", "-p"], negative="")]
 Switch = Annotated[bool, Parameter(negative="")]
@@ -102,6 +102,7 @@ def run(
     dry_run: Switch = False,
     approve_as: str | None = None,
     reason: str | None = None,
+    shards: int = 1,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Run the daily rebalance.
@@ -123,14 +124,23 @@ def run(
         Where the policy asks for a person's approval: the name of the one who gives it. Look at a dry run before.
     reason:
         Why it is approved.
+    shards:
+        In so many shards, of nearly equal size, the portfolios are decided and published; the targets are the same.
     as_json:
-        Print the targets as JSON, by portfolio.
+        Print the targets as JSON, by portfolio; not of a batch in shards, which does not gather them.
     """
+    _require_shards(shards, as_json=as_json)
     named_policy(policy)  # an error in it, or a database that is not ready, is told at once
     _ready()
     approval = _approval(approve_as, reason)
     report = _run_flow(
-        policy=policy, as_of=as_of, portfolios=portfolio, fresh=fresh, dry_run=dry_run, approval=approval
+        policy=policy,
+        as_of=as_of,
+        portfolios=portfolio,
+        fresh=fresh,
+        dry_run=dry_run,
+        approval=approval,
+        shards=shards,
     )
     if as_json:
         print(to_json(_documents(report, policy)))
@@ -138,6 +148,12 @@ def run(
         _console().print(Markdown(summary(report)))
         _print_rows(target_table(report.targets))
         _print_where(report)
+    return _status(report)
+
+
+def _status(report: BatchReport) -> int:
+    if report.failed:
+        return FAILED
     return REFUSED if report.refused else BUSY if report.busy else 0
 
 
@@ -149,6 +165,7 @@ def backfill(
     policy: str = "conservative",
     portfolio: Portfolios = None,
     again: Switch = False,
+    shards: int = 1,
 ) -> int:
     """Run the sessions of a range in order, each with the data of its day.
 
@@ -164,13 +181,18 @@ def backfill(
         Id of a portfolio; give it once for each. Default: all active ones.
     again:
         Run sessions again that are current already, with fresh inputs.
+    shards:
+        In so many shards the portfolios of a session are decided and published.
     """
+    _require_shards(shards)
     named_policy(policy)
     _ready()
     _quieted()
     from flows.backfill import backfill as flow
 
-    state: Any = flow(first=first, last=last, policy=policy, portfolios=portfolio, again=again, return_state=True)
+    state: Any = flow(
+        first=first, last=last, policy=policy, portfolios=portfolio, again=again, shards=shards, return_state=True
+    )
     print(state.message)
     return 0 if state.is_completed() else REFUSED
 
@@ -331,6 +353,16 @@ def check(policy: str) -> None:
         print(f"- {constraint.statement}")
 
 
+def _require_shards(count: int, *, as_json: bool = False) -> None:
+    if count < 1:
+        raise ConfigurationError(f"--shards is {count}: give 1 or more.")
+    if count > 1 and as_json:
+        raise ConfigurationError(
+            "--json gathers all targets, which a batch in shards does not: leave out --shards, or read the targets "
+            "afterwards from the view current_targets or the target files."
+        )
+
+
 def _approval(who: str | None, reason: str | None) -> Approval | None:
     """What a person agrees to beforehand, by name and with a reason."""
     if who is None and reason is None:
@@ -424,6 +456,8 @@ def _print_approvals(targets: pl.DataFrame) -> None:
 
 
 def _print_where(report: BatchReport) -> None:
+    if report.counted is not None:
+        print(f"\nThe first {report.targets.height:,} of {report.counted.rows['targets']:,} targets are shown.")
     if report.dry_run:
         return
     print(f"\nTarget files: {settings().targets}")

@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.daily_rebalance import daily_rebalance
-from flows.form import Day, Ids, PolicyName
+from flows.form import Count, Day, Ids, PolicyName
 from flows.occasion import backfilled
 from tasks.artifacts import Progress
 from tasks.load import read_policy, sessions_to_run
@@ -20,6 +20,7 @@ def backfill(
     policy: PolicyName = "conservative",
     portfolios: Ids | None = None,
     again: bool = False,
+    shards: Count = 1,
 ) -> State[Any]:
     """Run the sessions of a range in order, each with the data of its day.
 
@@ -33,12 +34,15 @@ def backfill(
         policy: The limits, signals and sizing to decide by: the name of a policy file.
         portfolios: Ids of the portfolios. Empty: all active ones.
         again: Run sessions again that are current already, with fresh inputs.
+        shards: In so many shards the portfolios of a session are decided and published, as in a daily rebalance.
     """
     document = read_policy(policy)
     days = sessions_to_run(document, first, last, portfolios, again)
-    progress = Progress(len(days))
+    progress = Progress("backfill-progress", len(days), "sessions")
     ended: dict[date, State[Any]] = {}
     for day in days:
-        ended[day] = daily_rebalance(policy=policy, as_of=day, portfolios=portfolios, fresh=True, return_state=True)
-        progress.tell(len(ended), day)
+        ended[day] = daily_rebalance(
+            policy=policy, as_of=day, portfolios=portfolios, fresh=True, shards=shards, return_state=True
+        )
+        progress.tell(len(ended), f"up to {day}")
     return backfilled(ended)

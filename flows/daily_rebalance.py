@@ -14,16 +14,18 @@ from core.errors import SkippedError
 from core.models import Inputs
 from core.results.summary import BatchReport, joined
 from flows.approval import ask
-from flows.form import Day, Ids, PolicyName
+from flows.form import Count, Day, Ids, PolicyName
 from flows.occasion import (
     SKIPPED,
     BatchBusyError,
+    BatchFailedError,
     BatchRefusedError,
     occasion_of,
     skipped,
     verdict,
     why_skipped,
 )
+from flows.shards import in_shards
 from tasks.approval import hear
 from tasks.decide import build_universe, constrain, enforce_buckets, make_targets, score, select, size, verify
 from tasks.guard import one_at_a_time
@@ -40,6 +42,7 @@ def daily_rebalance(
     dry_run: bool = False,
     fresh: bool = False,
     approval: Approval | None = None,
+    shards: Count = 1,
 ) -> State[Any]:
     """Rebalance the portfolios for one morning and publish their targets.
 
@@ -63,6 +66,8 @@ def daily_rebalance(
             morning already is decided from the inputs that were stored then.
         approval: Where the policy asks for a person's approval: who gives it beforehand, and why. Empty: whoever looks
             at this run is asked.
+        shards: In so many shards, of nearly equal size, the portfolios are decided and published, each a task of its
+            own. The targets are the same for any number; the memory needed is that of the shards that run at once.
     """
     document = read_policy(policy)
     occasion = occasion_of(document, as_of, approval)
@@ -70,9 +75,12 @@ def daily_rebalance(
     why = why_skipped(occasion, as_of)
     if why is not None:
         return skipped(why)
-    parts = load_inputs(document, occasion.as_of, portfolios, fresh, occasion.batch_id)
-    label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
-    done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
+    if shards > 1:
+        done = in_shards(occasion, portfolios, shards, fresh=fresh, dry_run=dry_run)
+    else:
+        parts = load_inputs(document, occasion.as_of, portfolios, fresh, occasion.batch_id)
+        label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
+        done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
     told = replace(done, missed=missed_sessions(occasion))
     report(told)
     compare(told)
@@ -107,7 +115,7 @@ def _decided(inputs: Inputs, occasion: Occasion) -> tuple[Plan, Judged]:
 
 
 def rebalanced(**parameters: Any) -> BatchReport:
-    """Run the flow in this process, and return its report, also where portfolios were refused or busy.
+    """Run the flow in this process, and return its report, also where portfolios were refused, failed or busy.
 
     Raises `SkippedError` where there was nothing to do.
     """
@@ -116,5 +124,5 @@ def rebalanced(**parameters: Any) -> BatchReport:
         raise SkippedError(str(state.message))
     try:
         return cast("BatchReport", state.result())
-    except (BatchRefusedError, BatchBusyError) as ended:
+    except (BatchRefusedError, BatchFailedError, BatchBusyError) as ended:
         return ended.report

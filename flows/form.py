@@ -6,7 +6,7 @@ The types hold for the form, and for the server's check of parameters; a flow th
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import GetJsonSchemaHandler, WithJsonSchema
+from pydantic import Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
 from tasks.settings import policy_names
@@ -33,3 +33,6 @@ Day = Annotated[date, WithJsonSchema({"type": "string", "format": "date", "patte
 _ID: dict[str, Any] = {"type": "string", "minLength": 1}
 Ids = Annotated[list[str], WithJsonSchema({"type": "array", "items": _ID, "minItems": 1, "uniqueItems": True})]
 """A list of ids, each once; who means all of them leaves it out."""
+
+Count = Annotated[int, Field(ge=1)]
+"""At least one."""

@@ -31,6 +31,19 @@ class BatchRefusedError(EvenkeelError):
         self.report = report
 
 
+class BatchFailedError(EvenkeelError):
+    """At least one shard of a batch failed; the others were published. Carries the report."""
+
+    def __init__(self, report: BatchReport) -> None:
+        names = ", ".join(outcome.portfolio_id for outcome in report.failed)
+        reasons = " ".join([*dict.fromkeys(str(outcome.reason) for outcome in report.failed)][:TOLD])
+        refused = f" {BatchRefusedError(report)}" if report.refused else ""
+        super().__init__(
+            f"{len(report.failed)} of {len(report.outcomes)} portfolios failed ({names}). {reasons}{refused}"
+        )
+        self.report = report
+
+
 class BatchBusyError(EvenkeelError):
     """Every portfolio of a batch is being done by somebody else. Carries the report."""
 
@@ -79,7 +92,10 @@ def skipped(why: str) -> State[None]:
 
 
 def verdict(report: BatchReport) -> State[BatchReport]:
-    """How the flow run ends: Failed, naming the refused portfolios, Busy if others do all, or Completed."""
+    """How the flow run ends: Failed, naming what failed or was refused, Busy if others do all, or Completed."""
+    if report.failed:
+        failure = BatchFailedError(report)
+        return Failed(message=str(failure), data=failure)
     if report.refused:
         refusal = BatchRefusedError(report)
         return Failed(message=str(refusal), data=refusal)

@@ -9,8 +9,7 @@ numbers.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -34,6 +33,8 @@ NUMBER = re.compile(r"[+-]?[\d,]+(\.\d+)?( %)?")
 WIDE_SPACES = str.maketrans(dict.fromkeys("0123456789+-", "\u2007") | {",": "\u2008", ".": "\u2008"})
 """Spaces as wide as a digit, and as wide as a comma."""
 WEIGHTS = "weights in percent of net asset value"
+TABLES = {"targets": "targets", "enforcement-actions": "actions", "buckets": "bucket_statistics"}
+"""The tables that serve a large batch, and the frames that they show."""
 OF_FEW = {"explanations"}  # tables that large batches leave to SQL: a line per name considered
 
 Table = tuple[str, str, Callable[[pl.DataFrame], list[Row]], pl.DataFrame]
@@ -41,7 +42,15 @@ Table = tuple[str, str, Callable[[pl.DataFrame], list[Row]], pl.DataFrame]
 
 def pictured(report: BatchReport) -> list[str]:
     """The portfolios whose weights are shown as pictures: all of a few, otherwise those that traded most."""
-    return most_traded(report)[: FEW if len(report.outcomes) <= FEW else PICTURES]
+    traded = most_traded(report)
+    if report.counted is not None and report.dry_run:  # the others are nowhere
+        traded = [portfolio_id for portfolio_id in traded if portfolio_id in report.targets["portfolio_id"]]
+    return traded[: FEW if len(report.outcomes) <= FEW else PICTURES]
+
+
+def told_in_full(portfolio_ids: Sequence[str]) -> list[str] | None:
+    """The portfolios of a large batch whose rows the tables show; None of a small one, which has tables for each."""
+    return None if len(portfolio_ids) <= FEW else sorted(portfolio_ids)[:FEW]
 
 
 def create_artifacts(report: BatchReport, pictures: Mapping[str, str]) -> None:
@@ -51,8 +60,10 @@ def create_artifacts(report: BatchReport, pictures: Mapping[str, str]) -> None:
     for portfolio_id, picture in pictures.items() if len(report.outcomes) <= FEW else ():
         create_markdown_artifact(picture, key=f"weights-{slug(portfolio_id)}", description=f"{report.as_of}: {WEIGHTS}")
     for key, title, render, rows in _tables(report):
-        shown = aligned(render(rows.head(ROWS)))
-        create_table_artifact(shown, key=key, description=_description(title, rows.height, report))
+        shown = rows.head(ROWS)
+        count = rows.height if report.counted is None else report.counted.rows[TABLES[key]]
+        told_of = _description(title, shown.height, count, report)
+        create_table_artifact(aligned(render(shown)), key=key, description=told_of)
 
 
 def create_diff(told: RunDiff) -> None:
@@ -82,12 +93,14 @@ def _tables(report: BatchReport) -> Iterator[Table]:
             yield f"{key}-{slug(str(portfolio_id))}", title, render, part
 
 
-def _description(title: str, count: int, report: BatchReport) -> str:
+def _description(title: str, shown: int, count: int, report: BatchReport) -> str:
     named = f"{report.as_of}: {title}"
-    if count <= ROWS:
+    if count <= shown:
         return named
+    if report.dry_run:
+        return f"{named}: the first {shown} of {count:,} rows."
     return (
-        f"{named}: the first {ROWS} of {count:,} rows. All are in the database, joined to `runs` by run_key, where "
+        f"{named}: the first {shown} of {count:,} rows. All are in the database, joined to `runs` by run_key, where "
         f"`batch_id = '{report.batch_id}'`."
     )
 
@@ -115,16 +128,14 @@ def _padded(cells: list[str]) -> list[str]:
 
 
 class Progress:
-    """How far a backfill has come, as an artifact of the run."""
+    """How far a long run has come, as an artifact of it: `of` is what it counts, as `sessions`."""
 
-    def __init__(self, days: int) -> None:
-        self._days = days
-        self._artifact: Any = create_progress_artifact(
-            0.0, key="backfill-progress", description=f"0 of {days} sessions"
-        )
+    def __init__(self, key: str, count: int, of: str) -> None:
+        self._count = count
+        self._of = of
+        self._artifact: Any = create_progress_artifact(0.0, key=key, description=f"0 of {count} {of}")
 
-    def tell(self, done: int, day: date) -> None:
-        """So many sessions are done, this one the last of them."""
-        update_progress_artifact(
-            self._artifact, 100.0 * done / self._days, description=f"{done} of {self._days} sessions, up to {day}"
-        )
+    def tell(self, done: int, last: str) -> None:
+        """So many are done, and which was the last of them."""
+        told = f"{done} of {self._count} {self._of}, {last}"
+        update_progress_artifact(self._artifact, 100.0 * done / self._count, description=told)

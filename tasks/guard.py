@@ -14,7 +14,7 @@ from tasks.settings import settings
 
 
 class AtWork:
-    """The portfolios that a flow run holds, and those that somebody else is doing."""
+    """The portfolios that a flow run, or a shard of it, holds, and those that somebody else is doing."""
 
     def __init__(self, stack: ExitStack, occasion: Occasion, portfolio_ids: Sequence[str]) -> None:
         self._stack = stack
@@ -25,6 +25,11 @@ class AtWork:
     def busy(self) -> list[Outcome]:
         """What others are doing: by whom, and since when."""
         return [Outcome(busy.portfolio_id, "busy", busy.sentence) for busy in self._guard.busy]
+
+    @property
+    def left_behind(self) -> list[str]:
+        """What somebody is doing who calls himself as we do: an earlier attempt, whose end is not noticed yet."""
+        return [busy.portfolio_id for busy in self._guard.busy if busy.holder == self._occasion.holder]
 
     def own(self, parts: Sequence[Inputs]) -> list[Inputs]:
         """The parts of a batch without the portfolios that others are doing."""

@@ -11,7 +11,7 @@ from core.results.summary import BatchReport
 
 NAMED = 3  # so many portfolios are named in the name of a run
 DRY_RUN = "dry-run"
-ATTENTION = {"refused", "busy", "waiting"}
+ATTENTION = {"refused", "failed", "busy", "waiting"}
 
 
 def label(occasion: Occasion, portfolios: Sequence[str] | None = None, *, dry_run: bool = False) -> None:

@@ -1,10 +1,14 @@
 """Tasks that tell: publish the targets as Parquet and SQL, and report the batch as artifacts."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
+import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from sqlalchemy.engine import Engine
 
 from core import batch, store
 from core.batch import Judged, Occasion
@@ -57,5 +61,16 @@ def report(told: BatchReport) -> None:
     """Create the artifacts: the summary, pictures of the weights, and tables of what was decided."""
     database = store.engine_from_url(settings().database_url)
     drawn = pictured(told)
-    create_artifacts(told, dict(charts(told, drawn, store.last_targets(database, told.as_of, drawn))))
+    shown = told if told.counted is None or told.dry_run else _with_rows(database, told, drawn)
+    create_artifacts(told, dict(charts(shown, drawn, store.last_targets(database, told.as_of, drawn))))
     label_outcomes(told)
+
+
+def _with_rows(database: Engine, told: BatchReport, portfolios: Sequence[str]) -> BatchReport:
+    """The report with the stored rows of these portfolios, of which a large batch in shards does not carry any."""
+    run_ids = [str(outcome.run_id) for outcome in told.outcomes if outcome.portfolio_id in portfolios]
+    stored = {
+        name: pl.concat([getattr(told, name).clear(), *(store.run_rows(database, name, run_id) for run_id in run_ids)])
+        for name in ("targets", "bucket_statistics")
+    }
+    return replace(told, **stored)

@@ -12,7 +12,8 @@ import polars as pl
 
 from core.approval import SHORT, Question, joint_hash
 from core.limits import TOLERANCE
-from core.results.summary import NONE, SHOWN, Row, figures_of, markdown_table, percent, target_table
+from core.results.summary import NONE, SHOWN, Row, markdown_table, percent, target_table
+from core.results.totals import figures_of
 
 MOVES = 10  # so many moves of a portfolio a form shows
 ROWS = 500  # so many targets of a portfolio a proposal shows

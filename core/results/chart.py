@@ -17,7 +17,7 @@ from html import escape
 import polars as pl
 
 from core.limits import TOLERANCE
-from core.results.summary import BatchReport, figures_of, percent
+from core.results.summary import BatchReport, percent
 
 SHOWN = 12  # so many buckets, and so many moves
 LABEL = 28  # characters of a line of a label
@@ -74,7 +74,7 @@ class Scale:
 
 def most_traded(report: BatchReport) -> list[str]:
     """The portfolios of a batch that have targets, the one with the most turnover first."""
-    ordered = figures_of(report.targets).sort(-pl.col("turnover"), "portfolio_id")
+    ordered = report.totals.figures.sort(-pl.col("turnover"), "portfolio_id")
     return ordered["portfolio_id"].to_list()
 
 

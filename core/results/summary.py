@@ -7,7 +7,7 @@ limits gave way (`relaxation_lines`), what was enforced (`enforced_lines`) and w
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import polars as pl
 
 from core.actions import COUNTS, sentences
 from core.approval import Question
-from core.limits import TOLERANCE
+from core.results.totals import Totals, together, totals_of
 from core.schemas import Severity
 
 SHOWN = 20  # so many lines of one kind a summary tells
@@ -30,8 +30,9 @@ Row = dict[str, str]
 class Outcome:
     """What became of one run: `published`, `unchanged`, `restored`, `refused`, or `planned` in a dry run; and why.
 
-    `busy`: somebody else is at work on it; `waiting`: a person must agree first. The reason of a run that was published
-    is what those said who had to agree to it. `supersedes` is the id of the run whose place it took.
+    `failed`: its shard did not come to an end; `busy`: somebody else is at work on it; `waiting`: a person must agree
+    first. The reason of a run that was published is what those said who had to agree to it. `supersedes` is the id of
+    the run whose place it took.
     """
 
     portfolio_id: str
@@ -43,7 +44,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """Everything that is told about a batch; the frames have the schemas of their names."""
+    """Everything that is told about a batch; the frames have the schemas of their names.
+
+    Of a large batch in shards they hold a few rows only, and `counted` is what there was: see `shortened`.
+    """
 
     as_of: dt.date
     policy_name: str
@@ -61,6 +65,12 @@ class BatchReport:
     removed: Sequence[str] = ()  # files that a killed run had left behind
     missed: Sequence[dt.date] = ()  # sessions before this one that nobody ran
     questions: Sequence[Question] = ()  # what persons are asked about the runs that wait for their approval
+    counted: Totals | None = field(default=None, repr=False)
+
+    @property
+    def totals(self) -> Totals:
+        """What is counted over all portfolios, whether their rows are here or not."""
+        return self.counted or totals_of({name: getattr(self, name) for name in FRAMES})
 
     @property
     def busy(self) -> list[Outcome]:
@@ -78,6 +88,11 @@ class BatchReport:
         return [outcome for outcome in self.outcomes if outcome.outcome == "refused"]
 
     @property
+    def failed(self) -> list[Outcome]:
+        """The outcomes of the runs of which nothing is known, as their shard failed."""
+        return [outcome for outcome in self.outcomes if outcome.outcome == "failed"]
+
+    @property
     def counts(self) -> str:
         """How many runs ended how, for example `2 published, 1 refused`."""
         kinds = [outcome.outcome for outcome in self.outcomes]
@@ -91,7 +106,33 @@ def joined(opened: BatchReport, parts: Sequence[BatchReport]) -> BatchReport:
     frames["findings"] = frames["findings"].unique(maintain_order=True)  # those of shared inputs are told once
     outcomes = sorted((told for part in every for told in part.outcomes), key=lambda told: told.portfolio_id)
     questions = sorted((each for part in every for each in part.questions), key=lambda each: each.portfolio_id)
-    return replace(opened, outcomes=outcomes, questions=questions, **frames)
+    cut = any(part.counted is not None for part in parts)
+    counted = together([part.totals for part in every]) if cut else None
+    return replace(opened, outcomes=outcomes, questions=questions, counted=counted, **frames)
+
+
+def shortened(report: BatchReport, portfolios: Collection[str], most: int) -> BatchReport:
+    """The report with at most so many target rows, actions and buckets, of these portfolios; of all others, the totals.
+
+    Of findings and relaxations so many are kept as a summary tells, of decisions and explanations none, and targets of
+    as many questions as are shown.
+    """
+    shown = pl.col("portfolio_id").is_in([*portfolios])
+    few = {name: getattr(report, name).filter(shown).head(most) for name in ("targets", "actions", "bucket_statistics")}
+    none = {name: getattr(report, name).clear() for name in ("decisions", "explanations")}
+    asked = [
+        question if place < SHOWN else replace(question, targets=question.targets.clear())
+        for place, question in enumerate(report.questions)
+    ]
+    return replace(
+        report,
+        findings=_gravest_first(report.findings).head(SHOWN),
+        relaxations=report.relaxations.head(5 * SHOWN),
+        questions=asked,
+        counted=report.totals,
+        **few,
+        **none,
+    )
 
 
 def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
@@ -101,13 +142,14 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         f"Policy **{report.policy_name}** · {_counts(report)}",
         "**Dry run: nothing was published.**" if report.dry_run else "",
         _section("Refused", [_refusal_line(told) for told in report.refused[:SHOWN]]),
+        _section("Failed", [f"- {reason}" for reason in dict.fromkeys(told.reason for told in report.failed)][:SHOWN]),
         _section("Busy", [f"- {told.reason}" for told in report.busy[:SHOWN]]),
         _section("Approval", _approval_lines(report)[:SHOWN]),
         _section("Missed", _missed_lines(report)),
         _section("Portfolios", markdown_table(portfolio_lines(report)[: 5 * SHOWN], right=2)),
         _section("Weights", ["\n\n".join(pictures)] if pictures else []),
         _section("Limits that gave way", markdown_table(relaxation_lines(report.relaxations)[: 5 * SHOWN], right=3)),
-        _section("Enforced", markdown_table(enforced_lines(report.actions), right=1)),
+        _section("Enforced", markdown_table(enforced_lines(report.totals.enforced), right=1)),
         _section("Data", finding_lines(report.findings)[:SHOWN]),
         _section("Removed, left behind by a run that was killed", [f"- `{path}`" for path in report.removed[:SHOWN]]),
         _left_out(report),
@@ -124,7 +166,7 @@ def _refusal_line(told: Outcome) -> str:
 def _approval_lines(report: BatchReport) -> list[str]:
     """Which runs wait for a person, and what was said of those that are published; that of a rejected one is told as
     its refusal."""
-    said = [told for told in report.outcomes if told.reason and told.outcome not in ("refused", "busy")]
+    said = [told for told in report.outcomes if told.reason and told.outcome not in ("refused", "busy", "failed")]
     return [f"- **{told.portfolio_id}**: {_escaped(told.reason or '')}" for told in said]
 
 
@@ -155,24 +197,8 @@ def relaxation_lines(relaxations: pl.DataFrame) -> list[Row]:
 
 def portfolio_lines(report: BatchReport) -> list[Row]:
     """One line per portfolio: outcome, names, turnover, gross, net, cash."""
-    figures = {row["portfolio_id"]: row for row in figures_of(report.targets).iter_rows(named=True)}
+    figures = {row["portfolio_id"]: row for row in report.totals.figures.iter_rows(named=True)}
     return [_portfolio_line(outcome, figures.get(outcome.portfolio_id)) for outcome in report.outcomes]
-
-
-def figures_of(target_rows: pl.DataFrame) -> pl.DataFrame:
-    """One row per portfolio: names, opened, closed, turnover, gross, net, cash."""
-    names = ~pl.col("is_cash")
-    target, current = pl.col("target_weight").filter(names), pl.col("current_weight").filter(names)
-    action = pl.col("action").cast(pl.String).filter(names)
-    return target_rows.group_by("portfolio_id").agg(
-        names=(target.abs() > TOLERANCE).sum(),
-        opened=(action == "open").sum(),
-        closed=(action == "close").sum(),
-        turnover=(target - current).abs().sum() / 2,
-        gross=target.abs().sum(),
-        net=target.sum(),
-        cash=pl.col("target_weight").filter("is_cash").sum(),
-    )
 
 
 def _portfolio_line(outcome: Outcome, figures: dict[str, Any] | None) -> Row:
@@ -183,30 +209,30 @@ def _portfolio_line(outcome: Outcome, figures: dict[str, Any] | None) -> Row:
     return line | counts | {name: percent(figures[name]) for name in ("turnover", "gross", "net", "cash")}
 
 
-def enforced_lines(actions: pl.DataFrame) -> list[Row]:
+def enforced_lines(enforced: pl.DataFrame) -> list[Row]:
     """One line per rule and what it did: how often, in how many portfolios, and the first case as a sentence."""
-    counted = actions.group_by("rule", "verb", maintain_order=True).agg(
-        pl.len().alias("times"), pl.col("portfolio_id").n_unique().alias("portfolios")
-    )
-    first = sentences(actions.unique(("rule", "verb"), keep="first", maintain_order=True))
     return [
         {
             "rule": f"{row['verb']} · {row['rule']}",
             "times": str(row["times"]),
             "portfolios": str(row["portfolios"]),
-            "for example": example,
+            "for example": row["example"],
         }
-        for row, example in zip(counted.iter_rows(named=True), first, strict=True)
+        for row in enforced.iter_rows(named=True)
     ]
 
 
 def finding_lines(findings: pl.DataFrame) -> list[str]:
     """One line per finding of the data gate, the gravest first, each once however many portfolios it concerns."""
-    gravest_first = findings.sort(pl.col("severity").cast(pl.Enum([s.value for s in Severity])), maintain_order=True)
     return [
         f"- **{row['severity'].replace('_', ' ')}**: {_escaped(row['message'])} {_escaped(row['remedy'])}"
-        for row in gravest_first.unique(maintain_order=True).iter_rows(named=True)
+        for row in _gravest_first(findings).iter_rows(named=True)
     ]
+
+
+def _gravest_first(findings: pl.DataFrame) -> pl.DataFrame:
+    gravest = pl.col("severity").cast(pl.Enum([severity.value for severity in Severity]))
+    return findings.sort(gravest, maintain_order=True).unique(maintain_order=True)
 
 
 def action_table(actions: pl.DataFrame) -> list[Row]:
@@ -228,9 +254,9 @@ def action_table(actions: pl.DataFrame) -> list[Row]:
 
 
 def target_table(target_rows: pl.DataFrame) -> list[Row]:
-    """Targets, one row per name and the cash row, largest first."""
+    """Targets, one row per name and the cash row, largest first, then by name."""
     ordered = target_rows.sort(
-        "portfolio_id", "is_cash", pl.col("target_weight").abs(), descending=[False, False, True]
+        "portfolio_id", "is_cash", pl.col("target_weight").abs(), "symbol", descending=[False, False, True, False]
     )
     return told_apart(
         [
@@ -339,8 +365,9 @@ def _escaped(text: str) -> str:
 
 def _left_out(report: BatchReport) -> str:
     """Where the rest of what a summary shortens is."""
-    counts = (len(report.outcomes), report.relaxations.height)
-    cut = max(len(report.refused) - SHOWN, max(counts) - 5 * SHOWN, report.findings.height - SHOWN)
+    rows = report.totals.rows
+    counts = (len(report.outcomes), rows["relaxations"])
+    cut = max(len(report.refused) - SHOWN, max(counts) - 5 * SHOWN, rows["findings"] - SHOWN)
     if cut <= 0:
         return ""
     return (

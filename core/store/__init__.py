@@ -2,7 +2,7 @@
 
 from core.store.database import engine_from_url
 from core.store.guard import Busy, Guard, guarded
-from core.store.input_files import InputSet, current_inputs, stored_inputs
+from core.store.input_files import InputSet, current_inputs, frames_of_several_contents, stored_inputs
 from core.store.leftovers import remove_leftovers
 from core.store.load import load_folder, load_frames
 from core.store.publish import Published, RunRecord, publish
@@ -38,6 +38,7 @@ __all__ = [
     "days_done",
     "engine_from_url",
     "find_run",
+    "frames_of_several_contents",
     "guarded",
     "init",
     "inputs_kept",

@@ -69,6 +69,15 @@ def current_inputs(engine: Engine, as_of: dt.date, batch_id: str | None = None) 
         return {portfolio_id: InputSet(*made_from) for portfolio_id, *made_from in connection.execute(query)}
 
 
+def frames_of_several_contents(engine: Engine, batch_id: str) -> list[str]:
+    """The frames of which the runs of a batch were made from more than one content."""
+    several = sa.func.count(input_frames.c.content_hash.distinct()) > 1
+    made_from = input_frames.join(runs, runs.c.inputs_id == input_frames.c.inputs_id)
+    query = sa.select(input_frames.c.frame).select_from(made_from).where(runs.c.batch_id == batch_id)
+    with reading(engine) as connection:
+        return sorted(connection.scalars(query.group_by(input_frames.c.frame).having(several)))
+
+
 def stored_inputs(engine: Engine, root: Path, set_id: str, as_of: dt.date) -> Inputs:
     """The inputs of a set, as they were read. Raises `StoreError` where a file is missing or has another content."""
     query = sa.select(input_frames.c.frame, input_frames.c.content_hash).where(input_frames.c.inputs_id == set_id)

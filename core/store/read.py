@@ -7,7 +7,7 @@ nobody knows. Cells that do not fit their column's type are handed on as they ca
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.errors import InputError, nearest_hint
-from core.models import Inputs
+from core.models import Inputs, Shard
 from core.schemas import INPUTS, Signals
 from core.source import Source
 from core.store import tables
@@ -29,22 +29,28 @@ HOLDINGS = ("positions", "cash")  # the tables of which a batch reads its own po
 
 
 def read_inputs(
-    engine: Engine, source: Source, as_of: dt.date, portfolios: Sequence[str] | None, since: dt.date
+    engine: Engine,
+    source: Source,
+    as_of: dt.date,
+    portfolios: Sequence[str] | None,
+    since: dt.date,
+    shard: Shard | None = None,
 ) -> Inputs:
     """Everything that a batch reads for the morning of `as_of`, from one snapshot of the database.
 
     `portfolios` are the requested ids, None for all active ones. `since` is the earliest date of prices, signals and
     candidates that is read; of the candidates, the latest date alone is handed on. Each frame has the columns of its
-    schema and is sorted by its key.
+    schema and is sorted by its key. Of a `shard` of the batch, the frames are those of the batch without the rows of
+    its other portfolios; a table is asked for no more.
 
     Raises `InputError` where no portfolio is active, a requested one is unknown, or a query does not give the columns
     of its frame; `StoreError` where the database cannot be read.
     """
     with snapshot(engine) as moment:
-        reader = _Reader(moment, source, as_of, since, portfolios)
+        reader = _Reader(moment, source, as_of, since, portfolios, () if shard is None else shard.others)
         frames = {name: reader.frame(name) for name in INPUTS}
         frames["signals"] = _stacked([frames["signals"], *map(reader.signal, source.signal_queries)])
-        published = last_prices(moment, as_of, portfolios)
+        published = last_prices(moment, as_of, portfolios if shard is None else shard.portfolio_ids)
     known = frames["portfolios"]
     chosen = _chosen(known, portfolios)
     frames["portfolios"] = chosen
@@ -52,7 +58,18 @@ def read_inputs(
     for name in (*HOLDINGS, "overrides"):
         frames[name] = _without_others(frames[name], known, chosen)
     in_order = {name: frame.sort(INPUTS[name].primary_key()) for name, frame in frames.items()}
-    return Inputs(as_of, in_order, _of(chosen, published))
+    inputs = Inputs(as_of, in_order, _of(chosen, published))
+    return inputs if shard is None else _of_shard(inputs, shard)
+
+
+def _of_shard(inputs: Inputs, shard: Shard) -> Inputs:
+    """The inputs of a shard alone. Raises `InputError` where one of its portfolios has gone since the batch began."""
+    gone = sorted({*shard.portfolio_ids} - {*inputs.portfolio_ids})
+    if gone:
+        raise InputError(
+            f"{', '.join(gone)} is no longer an active portfolio, and was one when the batch began: run again."
+        )
+    return inputs.of(shard.portfolio_ids)
 
 
 def portfolio_ids(engine: Engine, source: Source, requested: Sequence[str] | None = None) -> list[str]:
@@ -91,6 +108,7 @@ class _Reader:
     as_of: dt.date
     since: dt.date
     portfolios: Sequence[str] | None
+    others: Collection[str] = ()  # portfolios of other shards
 
     def frame(self, name: str) -> pl.DataFrame:
         """An input frame, from its table or from the query in its place."""
@@ -112,6 +130,8 @@ class _Reader:
         rows = sa.select(*columns).select_from(table)
         if name in HOLDINGS and self.portfolios is not None:
             rows = rows.where(table.c.portfolio_id.in_(self.portfolios))
+        if name in HOLDINGS and self.others:
+            rows = rows.where(table.c.portfolio_id.not_in(self.others))
         dates = [window.of_table(table) for window in self._windows(name) if window.column == "as_of"]
         query: sa.Executable = rows.where(*dates)
         if dates and self.snapshot.any_cell:  # two queries, for each to use its own index

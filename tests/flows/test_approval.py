@@ -142,6 +142,17 @@ def test_what_needs_a_person_waits_and_the_others_are_published(desk, deployment
     assert {key for key in shown if key.startswith("targets-")} == {"targets-balanced", "targets-newcomer"}
 
 
+def test_what_waits_in_a_shard_is_asked_about_once_and_published_when_it_was_approved(desk, deployment):
+    run = FlowRun(deployment, shards=3, fresh=True)
+    assert run.go().is_paused()
+    assert sorted(store.read_current(desk)["portfolio_id"].unique()) == ["balanced", "newcomer"]
+    assert "turnover of 67.00 % is above 40.00 %" in run.form
+    run.answer(**ANN)
+    assert run.go().is_completed()
+    assert store.read_current(desk)["portfolio_id"].n_unique() == 3
+    assert len(asked(desk)) == 1
+
+
 def test_what_was_approved_is_published_as_it_was_shown(desk, deployment):
     run = FlowRun(deployment, portfolios=["concentrated"])
     run.go()
