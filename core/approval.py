@@ -18,6 +18,7 @@ from core.actions import COUNTS
 from core.errors import ConfigurationError
 from core.limits import TOLERANCE, require_positive
 from core.schemas import Severity
+from core.wording import counted
 
 SHORT = 12  # so many digits of a hash a person compares
 TOLD = 4  # so many cases of one kind are told in full
@@ -138,7 +139,11 @@ def _turnover(limit: float | None, targets: pl.DataFrame) -> list[str]:
 
 
 def _gave_way(relaxations: pl.DataFrame) -> list[str]:
-    return _cut([_relaxed(row) for row in relaxations.iter_rows(named=True)], "soft limits gave way")
+    return _cut(
+        [_relaxed(row) for row in relaxations.iter_rows(named=True)],
+        "more soft limit that gave way",
+        "more soft limits that gave way",
+    )
 
 
 def _relaxed(row: Mapping[str, Any]) -> str:
@@ -152,11 +157,15 @@ def _relaxed(row: Mapping[str, Any]) -> str:
 def _warnings(findings: pl.DataFrame) -> list[str]:
     warned = findings.filter(pl.col("severity").cast(pl.String) == Severity.WARN.value)
     messages = warned["message"].unique(maintain_order=True)
-    return _cut([f"the data gate warns: {message}" for message in messages], "warnings of the data gate")
+    return _cut(
+        [f"the data gate warns: {message}" for message in messages],
+        "more warning of the data gate",
+        "more warnings of the data gate",
+    )
 
 
-def _cut(told: Sequence[str], kind: str) -> list[str]:
-    more = [f"and {len(told) - TOLD} more {kind}"] if len(told) > TOLD else []
+def _cut(told: Sequence[str], one: str, many: str) -> list[str]:
+    more = [f"and {counted(len(told) - TOLD, one, many)}"] if len(told) > TOLD else []
     return [*told[:TOLD], *more]
 
 

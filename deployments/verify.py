@@ -15,6 +15,7 @@ from core import store
 from core.errors import StoreError, nearest_hint
 from core.reproduce import DIFFERS, leftovers, verdicts, verification
 from core.results.summary import Row
+from core.wording import counted
 
 COUNTING = ("published", "superseded")
 
@@ -72,7 +73,7 @@ def closing(checks: pl.DataFrame) -> list[str]:
     told = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.iter_rows())
     unnamed = checks.filter(pl.col("run_id").is_null())["detail"]
     return [
-        f"{summed.height:,} run{'' if summed.height == 1 else 's'}: {told}.",
+        f"{counted(summed.height, 'run')}: {told}.",
         *(f"File {detail}." for detail in unnamed),
     ]
 

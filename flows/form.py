@@ -26,7 +26,12 @@ class OneOfThePolicies:
 
 PolicyName = Annotated[str, OneOfThePolicies]
 
-_DATE = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
+_DAYS_OF_MONTHS = (
+    "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])",
+    "(0[469]|11)-(0[1-9]|[12][0-9]|30)",
+    "02-(0[1-9]|[12][0-9])",  # 29 February of any year: a pattern of the leap years would be longer than all the others
+)
+_DATE = f"^[0-9]{{4}}-({'|'.join(_DAYS_OF_MONTHS)})$"
 Day = Annotated[date, WithJsonSchema({"type": "string", "format": "date", "pattern": _DATE})]
 """A date picker; the server does not look at the format, but at the pattern."""
 

@@ -16,6 +16,7 @@ from core.batch import Occasion
 from core.errors import EvenkeelError
 from core.policy import Policy
 from core.results.summary import BatchReport
+from core.wording import counted
 
 SKIPPED = "Skipped"  # the name of the state of a run that had nothing to do
 TOLD = 3  # so many portfolios a message tells of
@@ -111,4 +112,4 @@ def backfilled(ended: Mapping[date, State[Any]]) -> State[None]:
     if failed:
         told = " ".join(f"{day}: {state.message}" for day, state in [*failed.items()][:TOLD])
         return Failed(message=f"{len(failed)} of {len(ended)} sessions failed ({', '.join(map(str, failed))}). {told}")
-    return Completed(message=f"{len(ended)} sessions run" if ended else "every session has its runs already")
+    return Completed(message=f"{counted(len(ended), 'session')} run" if ended else "every session has its runs already")

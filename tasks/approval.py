@@ -17,7 +17,8 @@ from prefect.input import RunInput, keyset_from_base_key
 from pydantic import ConfigDict, Field, JsonValue
 
 from core import store
-from core.approval import Decided, Decision
+from core.approval import Decided
+from core.approval import Decision as Said
 from core.batch import Occasion
 from core.results.approval_text import proposal
 from core.results.summary import BatchReport
@@ -35,8 +36,8 @@ REASON_TO_REJECT: dict[str, JsonValue] = {
 """What the server checks of an answer beyond its fields, in JSON Schema."""
 
 
-class Answer(Enum):
-    """What a person may say."""
+class Decision(Enum):
+    """What a person may say. One of the UIs labels the select by the name of this class, the other by its field's."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -47,7 +48,7 @@ class ApprovalForm(RunInput):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=REASON_TO_REJECT)
 
-    decision: Answer = Field(description="Publish exactly what is shown above, or refuse it.")
+    decision: Decision = Field(description="Publish exactly what is shown above, or refuse it.")
     name: str = Field(pattern=r"\S", description="Who decides: the name that is stored with the run.")
     reason: str = Field(default="", description="Why. Needed to reject; stored with the run.")
 
@@ -74,7 +75,7 @@ def propose(report: BatchReport) -> None:
     create_markdown_artifact(shown, key=ARTIFACT, description=f"Waits for approval: {report.as_of}")
 
 
-def _answer(flow_run_id: str, question_id: str) -> Decision | None:
+def _answer(flow_run_id: str, question_id: str) -> Said | None:
     """What was filled into a form, and when; None where nobody did."""
     key = keyset_from_base_key(f"suspended-{question_id}")["response"]
     with get_client(sync_client=True) as client:
@@ -82,12 +83,12 @@ def _answer(flow_run_id: str, question_id: str) -> Decision | None:
     if not found:
         return None
     form, at = ApprovalForm(**found[0].decoded_value), found[0].created or datetime.now(UTC)
-    said: Decided = "approved" if form.decision is Answer.APPROVE else "rejected"
-    return Decision(said, form.name.strip(), at, form.reason.strip() or None)
+    decided: Decided = "approved" if form.decision is Decision.APPROVE else "rejected"
+    return Said(decided, form.name.strip(), at, form.reason.strip() or None)
 
 
-def _withdrawn(until: datetime, now: datetime) -> Decision | None:
+def _withdrawn(until: datetime, now: datetime) -> Said | None:
     """The end of a question whose run began anew, so that its form is gone; None where its time was up anyway."""
     if until < now:
         return None
-    return Decision("withdrawn", None, now, "the run began anew before anybody answered")
+    return Said("withdrawn", None, now, "the run began anew before anybody answered")

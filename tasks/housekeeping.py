@@ -18,6 +18,7 @@ from sqlalchemy.engine import Engine
 
 from core import store
 from core.store import Retired
+from core.wording import counted
 from tasks.retries import DELAYS, RETRIES, on_outage
 from tasks.settings import settings
 
@@ -47,8 +48,9 @@ class Housekept:
         """What was done, in one sentence."""
         freed = _total(self.before) - _total(self.space)
         return (
-            f"{self.retired.targets:,} target files and {self.retired.input_sets:,} sets of inputs older than "
-            f"{self.kept_since} are no longer kept; {len(self.removed):,} files removed, {size(freed)} freed."
+            f"No longer kept, as older than {self.kept_since}: {counted(self.retired.targets, 'target file')} and "
+            f"{counted(self.retired.input_sets, 'set of inputs', 'sets of inputs')}; "
+            f"{counted(len(self.removed), 'file')} removed, {size(freed)} freed."
         )
 
     @property
@@ -56,7 +58,7 @@ class Housekept:
         """Which runs are damaged, if any."""
         found = self.damages.head(3).iter_rows(named=True)
         named = "; ".join(f"{row['portfolio_id']} of {row['as_of']}: {row['detail']}" for row in found)
-        count = "1 run is" if self.damages.height == 1 else f"{self.damages.height:,} runs are"
+        count = counted(self.damages.height, "run is", "runs are")
         return f"{count} damaged. {named}" if named else None
 
 

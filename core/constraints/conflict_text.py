@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from core.constraints.forms import Limit
 from core.constraints.infeasible import Conflict, WayOut, asks_of_many
+from core.wording import counted
 
 
 def conflict_text(conflict: Conflict) -> str:
@@ -15,7 +16,7 @@ def conflict_text(conflict: Conflict) -> str:
     told = [set_text(limits, conflict.reaches) for limits in conflict.sets]
     options = [_changed(way) for way in conflict.ways_out if way.alone is not None]
     if conflict.names_needed is not None:
-        options.insert(min(1, len(options)), f"hold {conflict.names_needed} names")
+        options.insert(min(1, len(options)), f"hold {counted(conflict.names_needed, 'name')}")
     if len(told) == 1 and options:
         sentences = [f"{told[0]}: {', or '.join(options)}."]
     else:
@@ -32,7 +33,7 @@ def set_text(limits: Sequence[Limit], reaches: Sequence[float]) -> str:
     ordered = sorted(limits, key=lambda limit: (limit.direction < 0, limit.value is not None))
     told = [_told(limit, reaches if any(map(asks_of_many, limits)) else ()) for limit in ordered]
     if len(told) == 1:
-        return _capital(f"{told[0]} cannot be met with {_names(len(reaches))}")
+        return _capital(f"{told[0]} cannot be met with {counted(len(reaches), 'name')}")
     return _capital(f"{', '.join(told[:-1])}, but {told[-1]}")
 
 
@@ -45,7 +46,7 @@ def _told(limit: Limit, reaches: Sequence[float]) -> str:
     smaller = sum(reach < limit.value for reach in reaches)
     closing = f", {smaller} of them to be closed" if smaller else ""
     total = round(sum(min(reach, limit.value) for reach in reaches), 6)
-    return f"{said} × {_names(len(reaches))}{closing} = {_percent(total)}"
+    return f"{said} × {counted(len(reaches), 'name')}{closing} = {_percent(total)}"
 
 
 def _changed(way: WayOut) -> str:
@@ -80,10 +81,6 @@ def _number(limit: Limit, value: float) -> str:
 def _percent(fraction: float) -> str:
     """`7.92 %`, `60 %`: at most ten places, none that are zero."""
     return f"{round(100 * fraction, 10) + 0.0:.10f}".rstrip("0").rstrip(".") + " %"
-
-
-def _names(count: int) -> str:
-    return "1 name" if count == 1 else f"{count} names"
 
 
 def _capital(text: str) -> str:

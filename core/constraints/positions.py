@@ -17,6 +17,7 @@ from core.constraints.panel import BUCKET, CURRENT, GROUP, ROW, SYMBOL, WEIGHT
 from core.errors import ConfigurationError
 from core.limits import TOLERANCE, require_at_least, require_positive
 from core.schemas import UNKNOWN_BUCKET
+from core.wording import counted
 
 ROUNDING = 1e-12  # a name that misses its floor by up to this is at its floor
 
@@ -58,7 +59,7 @@ class MaxPositionsConstraint(WeightConstraint):
     @property
     def statement(self) -> str:
         """The limit in words."""
-        return f"at most {self.max_positions} names{' in each bucket' if self.per_bucket else ''}"
+        return f"at most {counted(self.max_positions, 'name')}{' in each bucket' if self.per_bucket else ''}"
 
     @property
     def limit(self) -> pl.Expr:

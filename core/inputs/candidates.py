@@ -17,6 +17,7 @@ from core.inputs.holdings import described
 from core.inputs.prices import Market, overridden
 from core.inputs.schema_checks import Checked
 from core.schemas import AssetPriority, Severity
+from core.wording import counted
 
 CandidatesFrom = Literal["assets", "candidates"]
 REASONS = {
@@ -59,7 +60,9 @@ def _no_list(as_of: dt.date, table: str, names: pl.DataFrame, dated: object, con
         message, remedy = f"{table} has no row until {as_of}: there is nothing to choose from.", "Load the table."
         return finding(Severity.STOP_BATCH, "no_candidates", frame=table, message=message, remedy=remedy)
     if isinstance(dated, dt.date) and (as_of - dated).days > limit:
-        message = f"the latest candidates are of {dated}, {(as_of - dated).days} days old; the limit is {limit}."
+        message = (
+            f"the latest candidates are of {dated}, {counted((as_of - dated).days, 'day')} old; the limit is {limit}."
+        )
         remedy = "Load a newer list, or take the candidates from the assets."
         return finding(Severity.STOP_BATCH, "stale_candidates", frame=table, message=message, remedy=remedy)
     return joined([])

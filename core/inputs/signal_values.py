@@ -17,6 +17,7 @@ from core.inputs.findings import finding, found, joined, sentence, summarised
 from core.inputs.gate import Gated
 from core.inputs.signals import FunctionSignal, PriceSignal, QuerySignal, Signal, TableSignal
 from core.schemas import Severity
+from core.wording import counted
 
 VALUES = {"symbol": pl.String, "signal": pl.String, "value": pl.Float64}
 MOST_SHORT = 1  # young names are many and known; one line per signal tells them
@@ -160,7 +161,7 @@ def _of_function(signal: FunctionSignal, history: pl.DataFrame) -> pl.DataFrame:
 def _require_none(name: str, what: str, rows: pl.DataFrame) -> None:
     if not rows.is_empty():
         first = ", ".join(f"{symbol} {value}" for symbol, value in rows.sort("symbol").head(5).rows())
-        raise InputError(f"{name} returned {rows.height} rows {what}: {first}. Correct the function.")
+        raise InputError(f"{name} returned {counted(rows.height, 'row')} {what}: {first}. Correct the function.")
 
 
 def _imported(signal: FunctionSignal) -> Callable[[pl.DataFrame], object]:

@@ -14,6 +14,7 @@ from core.approval import SHORT, Question, joint_hash
 from core.limits import TOLERANCE
 from core.results.summary import NONE, SHOWN, Row, markdown_table, percent, target_table
 from core.results.totals import figures_of
+from core.wording import counted
 
 MOVES = 10  # so many moves of a portfolio a form shows
 ROWS = 500  # so many targets of a portfolio a proposal shows
@@ -21,10 +22,8 @@ ROWS = 500  # so many targets of a portfolio a proposal shows
 
 def form(questions: Sequence[Question], as_of: dt.date, policy_name: str, until: dt.datetime, artifact: str) -> str:
     """What will be published if a person agrees; `artifact` is the key of the one with every target."""
-    count = len(questions)
-    names = f"{count} portfolio{'' if count == 1 else 's'}"
     parts = [
-        f"## {names} of {as_of:%A}, {as_of.isoformat()}, under policy {policy_name}",
+        f"## {counted(len(questions), 'portfolio')} of {as_of:%A}, {as_of.isoformat()}, under policy {policy_name}",
         f"Approve, and exactly this is published: `{joint_hash(questions)[:SHORT]}`. Reject, or leave it until "
         f"{_moment(until)}, and none of it is. All targets: artifact `{artifact}` of this run.",
         *(_portfolio(question, MOVES) for question in questions[:SHOWN]),
@@ -79,7 +78,7 @@ def _moment(moment: dt.datetime) -> str:
 def _portfolio(question: Question, moves: int) -> str:
     largest = _moves(question.targets)
     shown = [_move(row) for row in largest.head(moves).iter_rows(named=True)]
-    rest = f"and {largest.height - moves} smaller moves" if largest.height > moves else ""
+    rest = f"and {counted(largest.height - moves, 'smaller move')}" if largest.height > moves else ""
     parts = [_heading(question), "\n".join(markdown_table([_amounts(question.targets)], right=0))]
     parts += ["\n".join(markdown_table(shown, right=3)), rest]
     return "\n\n".join(part for part in parts if part)

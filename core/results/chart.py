@@ -18,6 +18,7 @@ import polars as pl
 
 from core.limits import TOLERANCE
 from core.results.summary import BatchReport, percent
+from core.wording import counted
 
 SHOWN = 12  # so many buckets, and so many moves
 LABEL = 28  # characters of a line of a label
@@ -154,17 +155,19 @@ class Panel:
 def _bucket_panel(marks: Sequence[Mark], since: str) -> Panel:
     limited = any(mark.limit for mark in marks[:SHOWN])
     signs = "bar: target, orange where its limit binds · line: limit" if limited else "bar: target"
-    left = marks[SHOWN:]
-    rest = f"and {len(left)} more buckets, {percent(sum(mark.after for mark in left))} together" if left else ""
+    rest = _rest("more bucket", [mark.after for mark in marks[SHOWN:]])
     heading = "Weights by bucket, in percent of net asset value"
     return Panel(heading, f"{signs} · ring: {since}", marks[:SHOWN], rest or _none(marks), from_zero=True)
 
 
 def _move_panel(marks: Sequence[Mark], since: str) -> Panel:
-    left = marks[SHOWN:]
-    rest = f"and {len(left)} more moves, {percent(sum(abs(mark.change) for mark in left))} together" if left else ""
+    rest = _rest("more move", [abs(mark.change) for mark in marks[SHOWN:]])
     legend = "ring: before · dot: target, blue where it rose, orange where it fell" if marks else ""
     return Panel(f"What moved from {since}", legend, marks[:SHOWN], rest or _none(marks), from_zero=False)
+
+
+def _rest(what: str, left: Sequence[float]) -> str:
+    return f"and {counted(len(left), what)}, {percent(sum(left))} together" if left else ""
 
 
 def _none(marks: Sequence[Mark]) -> str:

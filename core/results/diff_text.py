@@ -13,6 +13,7 @@ import polars as pl
 from core.results.diff import WANTED, RunDiff, RunFacts
 from core.results.summary import NONE, Row, in_units, percent
 from core.schemas import CASH_SYMBOL
+from core.wording import counted
 
 SHOWN = 20  # so many targets are told
 OF_FRAME = 10  # so many input rows of each frame
@@ -31,7 +32,7 @@ def headline(told: RunDiff) -> str:
         (told.policy.height, "policy key", "policy keys"),
         (_names(told).height, "target moved", "targets moved"),
     )
-    words = [f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count]
+    words = [counted(count, one, many) for count, one, many in counts if count]
     words += ["another program or environment"] if told.program.height else []
     if not words:
         return "Nothing differs."

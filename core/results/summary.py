@@ -17,6 +17,7 @@ from core.actions import COUNTS, sentences
 from core.approval import Question
 from core.results.totals import Totals, together, totals_of
 from core.schemas import Severity
+from core.wording import counted
 
 SHOWN = 20  # so many lines of one kind a summary tells
 NONE = "–"
@@ -323,8 +324,7 @@ def amount(number: float | None) -> str:
 
 
 def _counts(report: BatchReport) -> str:
-    count = len(report.outcomes)
-    return f"{count} portfolio{'' if count == 1 else 's'}: {report.counts}"
+    return f"{counted(len(report.outcomes), 'portfolio')}: {report.counts}"
 
 
 def _section(title: str, lines: Sequence[str]) -> str:

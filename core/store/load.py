@@ -24,6 +24,7 @@ from core.store.bulk import replace_rows
 from core.store.columns import converted, misfits, required_columns, types_of
 from core.store.database import writing
 from core.store.files import read_parquet
+from core.wording import counted
 
 LISTS = {"positions": ("portfolio_id", "as_of"), "candidates": ("as_of",)}
 """What names a list that is loaded as a whole."""
@@ -158,7 +159,7 @@ def _require_keys(frame: pl.DataFrame, key: list[str], origin: str) -> None:
 
 def _cell_error(column: pl.Series, wrong: pl.Series, origin: str, what: str) -> InputError:
     first = int(wrong.arg_true()[0])
-    others = f" ({wrong.sum() - 1} more rows like it)" if wrong.sum() > 1 else ""
+    others = f" ({counted(wrong.sum() - 1, 'more row')} like it)" if wrong.sum() > 1 else ""
     return InputError(f"{origin}, row {first + 1}, column {column.name!r}: {column[first]!r} {what}{others}.")
 
 

@@ -41,7 +41,7 @@ class First:
     """The first UI."""
 
     prefix = ""
-    decision, send = "Decision", "Submit"  # of the form of a run that waits
+    send = "Submit"  # the button of the form of a run that waits
 
     def __init__(
         self, browser: Browser, address: str, *, dark: bool = False, size: tuple[int, int] = (1280, 900)
@@ -101,11 +101,11 @@ class First:
     def resume(self) -> None:
         """Open the form of a run that waits for a person."""
         self.page.get_by_role("button", name="Resume", exact=True).click()
-        self.field(self.decision).wait_for()
+        self.field("Decision").wait_for()
 
     def answer(self, decision: str, name: str, reason: str) -> None:
         """Fill in the form of a run that waits, and send it."""
-        self.choose(self.decision, decision)
+        self.choose("Decision", decision)
         self.field("Name").get_by_role("textbox").fill(name)
         self.field("Reason").get_by_role("textbox").fill(reason)
         self.page.get_by_role("button", name=self.send, exact=True).click()
@@ -123,7 +123,7 @@ class Second(First):
     """The second UI."""
 
     prefix = "/v2"
-    decision, send = "Answer", "Resume"
+    send = "Resume"
 
     def pick(self, name: str, day: dt.date) -> None:
         """Pick a date."""
@@ -139,7 +139,7 @@ class Second(First):
         """Open the form of a run that waits for a person."""
         self.page.get_by_role("main").get_by_role("button", name="Open menu").click()
         self.page.get_by_role("menuitem", name="Resume").click()
-        self.field(self.decision).wait_for()
+        self.field("Decision").wait_for()
 
 
 def _months_from_today(day: dt.date) -> int:

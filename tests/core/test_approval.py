@@ -59,6 +59,8 @@ def test_many_reasons_of_a_kind_are_told_in_part():
     ]
     told = why(ApprovalRules(warnings=True), findings=rows(Findings, *warned))
     assert (len(told), told[-1]) == (5, "and 5 more warnings of the data gate")
+    told = why(ApprovalRules(warnings=True), findings=rows(Findings, *warned[:5]))
+    assert told[-1] == "and 1 more warning of the data gate"
 
 
 @pytest.mark.parametrize(

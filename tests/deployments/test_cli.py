@@ -87,6 +87,41 @@ def test_a_refusal_is_told_and_has_its_own_exit_status(filled, prefect_server):
     assert "Traceback" not in refused.stdout + refused.stderr
 
 
+@pytest.fixture
+def careful(tmp_path):
+    """A policy that asks a person before more than 40 % are turned over: a file."""
+    conservative = (ROOT / "deployments/policies/conservative.yaml").read_text()
+    path = tmp_path / "careful.yaml"
+    path.write_text(f"{conservative}\napproval: {{max_turnover: 0.4}}\n")
+    return path
+
+
+def test_what_needs_a_person_is_refused_until_one_approves_by_name_and_with_a_reason(filled, careful, prefect_server):
+    run = ["run", "--as-of", AS_OF, "--policy", careful, "--portfolio", "concentrated"]
+    refused = filled(*run)
+    assert refused.returncode == 3
+    assert "--approve-as NAME --reason WHY" in " ".join(refused.stdout.split())
+    assert "nobody was asked about that" in filled("approvals").stderr
+
+    assert "an approval needs a name and a reason" in filled(*run, "--approve-as", "ann").stderr
+    assert "an approval needs a name and a reason" in filled(*run, "--reason", "out of technology").stderr
+    assert "an approval needs a name and a reason" in filled(*run, "--approve-as", " ", "--reason", "why").stderr
+
+    approved = filled(*run, "--approve-as", "ann", "--reason", "out of technology")
+    assert (approved.returncode, "approved by ann: out of technology" in approved.stdout) == (0, True)
+    assert "concentrated: approved by ann at 20" in filled("show", "--as-of", AS_OF).stdout
+
+
+def test_approvals_are_listed_by_date_and_portfolio(filled, careful, prefect_server):
+    filled("run", "--as-of", AS_OF, "--policy", careful, "--approve-as", "ann", "--reason", "a new book")
+    rows = filled("approvals").stdout.splitlines()
+    assert rows[0].split()[:4] == ["portfolio", "as", "of", "run"]
+    assert [row.split()[:2] for row in rows[1:] if AS_OF in row] == [["concentrated", AS_OF], ["newcomer", AS_OF]]
+    assert all(word in filled("approvals", "--portfolio", "newcomer").stdout for word in ("ann", "approved", "47.50"))
+    assert "nobody was asked about that" in filled("approvals", "--as-of", "2026-11-19").stderr
+    assert "nobody was asked about that" in filled("approvals", "--portfolio", "balanced").stderr
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -5,6 +5,7 @@ from typing import get_args
 
 from core.policy import Constraint
 from core.policy_file import parse_policy
+from deployments.cli import app
 from tasks.settings import ROOT, named_policy
 
 README = (ROOT / "README.md").read_text()
@@ -41,6 +42,17 @@ def test_the_notebook_example_runs(capsys):
     (example,) = blocks("python")
     exec(example, {})  # noqa: S102 - our own README
     assert "AAPL" in capsys.readouterr().out
+
+
+def test_every_command_is_listed_with_each_of_its_options():
+    (listed,) = re.findall(r"```\n(evenkeel init.*?)```", README, re.DOTALL)
+    lines = {line.split()[0]: line for line in re.sub(r"\n {2,}", " ", listed).split("evenkeel ") if line}
+    commands = {name: app[name] for name in app if not name.startswith("-")}
+    assert lines.keys() == commands.keys()
+    for name, command in commands.items():
+        arguments = command.assemble_argument_collection()
+        options = {argument.name for argument in arguments if argument.field_info.is_keyword_only}
+        assert {option for option in options if option not in lines[name]} == set()
 
 
 def test_every_make_target_named_exists():

@@ -49,7 +49,7 @@ def test_the_sessions_of_a_range_are_run_in_order(week):
 
 def test_what_is_current_is_passed_over_unless_it_is_to_be_run_again(week):
     run(last=THURSDAY)
-    assert run().message == "1 sessions run"
+    assert run().message == "1 session run"
     assert run().message == "every session has its runs already"
     assert run(again=True).message == "3 sessions run"
     assert days_of(week) == [WEDNESDAY, THURSDAY, FRIDAY]

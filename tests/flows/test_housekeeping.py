@@ -44,14 +44,14 @@ def test_what_is_superseded_is_kept_for_the_period_and_then_removed_and_told(pub
     stray.write_bytes(b"half")
     state = kept()
     assert state.is_completed()
-    assert state.message.startswith("0 target files and 0 sets of inputs")
+    assert "0 target files and 0 sets of inputs; " in state.message
     assert not stray.exists()
     assert "as_of=2019-01-02/half.tmp" in Artifact.get("housekeeping").data
 
     monkeypatch.setattr(module, "datetime", InTwoYears)
     state = kept()
     assert state.is_completed()
-    assert state.message.startswith("2 target files and ")
+    assert ": 2 target files and " in state.message
     superseded = store.read_runs(published).filter(status="superseded")
     assert superseded["parquet_path"].to_list() == [None, None]
     assert store.read_targets(published, root)["portfolio_id"].unique().sort().to_list() == [*PORTFOLIOS]

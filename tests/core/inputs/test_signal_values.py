@@ -196,8 +196,8 @@ class TestFunctions:
         [
             ("twice", "8 rows that are there more than once: AAA 10.0"),
             ("infinite", "4 rows whose value is not finite: AAA inf"),
-            ("invented", "1 rows whose symbol it was not given: ZZZ 1.0"),
-            ("nameless", "1 rows without a symbol: None 1.0"),
+            ("invented", "1 row whose symbol it was not given: ZZZ 1.0"),
+            ("nameless", "1 row without a symbol: None 1.0"),
             ("without_value", "must return a frame with the columns symbol and value"),
             ("in_words", "symbol must be text, value a number"),
             ("a_number", "returned float"),

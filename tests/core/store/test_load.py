@@ -114,7 +114,7 @@ def test_loading_twice_is_loading_once(engine: Engine, quantities: dict[str, flo
         (
             "prices.csv",
             "as_of,symbol,close\n2026-07-31,AAA,1\n2026-07-31,BBB,n/a\n2026-07-31,CCC,n/a\n",
-            r"prices.csv, row 2, column 'close': 'n/a' is not a number \(1 more rows like it\)",
+            r"prices.csv, row 2, column 'close': 'n/a' is not a number \(1 more row like it\)",
         ),
         ("prices.csv", "as_of,symbol,close\n31.07.2026,AAA,1\n", "'31.07.2026' is not a date as YYYY-MM-DD"),
         ("prices.csv", "as_of,symbol,close\n2026-07-31,AAA,nan\n", "row 1, column 'close': 'nan' is not a finite"),
