@@ -100,7 +100,7 @@ class Shard:
     number: int
     count: int
     portfolio_ids: tuple[str, ...]
-    others: tuple[str, ...] = field(repr=False)
+    others: frozenset[str] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -117,7 +117,7 @@ def sharded(portfolio_ids: Sequence[str], count: int) -> list[Shard]:
             number=number,
             count=count,
             portfolio_ids=tuple(portfolio_ids[start:end]),
-            others=(*portfolio_ids[:start], *portfolio_ids[end:]),
+            others=frozenset((*portfolio_ids[:start], *portfolio_ids[end:])),
         )
         for number, (start, end) in enumerate(pairwise(cuts), start=1)
     ]

@@ -7,7 +7,7 @@ nobody knows. Cells that do not fit their column's type are handed on as they ca
 """
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ def read_inputs(
     of its frame; `StoreError` where the database cannot be read.
     """
     with snapshot(engine) as moment:
-        reader = _Reader(moment, source, as_of, since, portfolios, () if shard is None else shard.others)
+        reader = _Reader(moment, source, as_of, since, portfolios, frozenset() if shard is None else shard.others)
         frames = {name: reader.frame(name) for name in INPUTS}
         frames["signals"] = _stacked([frames["signals"], *map(reader.signal, source.signal_queries)])
         published = last_prices(moment, as_of, portfolios if shard is None else shard.portfolio_ids)
@@ -73,10 +73,17 @@ def _of_shard(inputs: Inputs, shard: Shard) -> Inputs:
 
 
 def portfolio_ids(engine: Engine, source: Source, requested: Sequence[str] | None = None) -> list[str]:
-    """The ids of the requested portfolios, or of all active ones, in order; errors as those of `read_inputs`."""
+    """The ids of the requested portfolios, or of all active ones, in order; errors as those of `read_inputs`.
+
+    Raises `InputError` too where a portfolio is there twice.
+    """
     with snapshot(engine) as moment:
         known = _Reader(moment, source, dt.date.min, dt.date.min, requested).frame("portfolios")
-    return _chosen(known, requested)["portfolio_id"].drop_nulls().cast(pl.String).unique().sort().to_list()
+    ids = _chosen(known, requested)["portfolio_id"].drop_nulls().cast(pl.String).sort()
+    twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
+    if not twice.is_empty():
+        raise InputError(f"portfolios: {', '.join(twice)} more than once: keep one of the rows and delete the rest.")
+    return ids.to_list()
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class _Reader:
     as_of: dt.date
     since: dt.date
     portfolios: Sequence[str] | None
-    others: Collection[str] = ()  # portfolios of other shards
+    others: frozenset[str] = frozenset()  # portfolios of other shards
 
     def frame(self, name: str) -> pl.DataFrame:
         """An input frame, from its table or from the query in its place."""
@@ -131,7 +138,7 @@ class _Reader:
         if name in HOLDINGS and self.portfolios is not None:
             rows = rows.where(table.c.portfolio_id.in_(self.portfolios))
         if name in HOLDINGS and self.others:
-            rows = rows.where(table.c.portfolio_id.not_in(self.others))
+            rows = rows.where(table.c.portfolio_id.not_in(sorted(self.others)))
         dates = [window.of_table(table) for window in self._windows(name) if window.column == "as_of"]
         query: sa.Executable = rows.where(*dates)
         if dates and self.snapshot.any_cell:  # two queries, for each to use its own index

@@ -13,10 +13,10 @@ from polars.testing import assert_frame_equal
 from sqlalchemy.engine import Engine
 
 from core.errors import InputError, StoreError
-from core.models import Inputs
+from core.models import Inputs, sharded
 from core.schemas import INPUTS
 from core.source import Source
-from core.store import engine_from_url, load_frames, publish, read_inputs
+from core.store import engine_from_url, load_frames, portfolio_ids, publish, read_inputs
 from core.store.database import writing
 from tests.core.store.samples import NOON, SINCE, TODAY, YESTERDAY, breach, inputs, record, table, target_rows
 from tests.postgres import CAREFUL, PASSWORD
@@ -390,3 +390,35 @@ def test_a_role_that_may_only_read_the_inputs_is_enough(postgres_server: Any, po
     with pytest.raises(StoreError, match=r"permission denied.*grant what is missing"):
         load_frames(reader, inputs())
     reader.dispose()
+
+
+def three_portfolios_and_a_stranger(engine: Engine) -> None:
+    for portfolio_id in ("a", "b", "c"):
+        load_frames(engine, inputs(portfolio=portfolio_id))
+    load_frames(engine, {"positions": table("positions", ("stranger", TODAY, "AAA", 1.0))})
+
+
+def test_a_shard_has_the_rows_of_its_portfolios_and_those_of_nobody(engine: Engine) -> None:
+    three_portfolios_and_a_stranger(engine)
+    for shard in sharded(["a", "b", "c"], 2):
+        found = read_inputs(engine, TABLES, TODAY, None, SINCE, shard)
+        whole = read(engine).of(shard.portfolio_ids)
+        assert found.portfolio_ids == [*shard.portfolio_ids]
+        assert {*found["positions"]["portfolio_id"]} == {*shard.portfolio_ids, "stranger"}
+        for name, frame in whole.all_frames.items():
+            assert_frame_equal(found.all_frames[name], frame)
+
+
+def test_a_shard_of_a_portfolio_that_is_gone_meanwhile_is_refused(engine: Engine) -> None:
+    three_portfolios_and_a_stranger(engine)
+    first, _ = sharded(["a", "b", "c"], 2)
+    execute(engine, "UPDATE portfolios SET active = false WHERE portfolio_id = 'a'")
+    with pytest.raises(InputError, match="a is no longer an active portfolio"):
+        read_inputs(engine, TABLES, TODAY, None, SINCE, first)
+
+
+def test_a_portfolio_that_is_there_twice_is_told_before_anything_is_split(engine: Engine) -> None:
+    load_frames(engine, inputs())
+    twice = Source(queries={"portfolios": "SELECT * FROM portfolios UNION ALL SELECT * FROM portfolios"})
+    with pytest.raises(InputError, match="core more than once"):
+        portfolio_ids(engine, twice)
