@@ -158,9 +158,9 @@ def _require_keys(frame: pl.DataFrame, key: list[str], origin: str) -> None:
 
 
 def _cell_error(column: pl.Series, wrong: pl.Series, origin: str, what: str) -> InputError:
-    first = int(wrong.arg_true()[0])
-    others = f" ({counted(wrong.sum() - 1, 'more row')} like it)" if wrong.sum() > 1 else ""
-    return InputError(f"{origin}, row {first + 1}, column {column.name!r}: {column[first]!r} {what}{others}.")
+    first, *others = wrong.arg_true().to_list()
+    more = f" ({counted(len(others), 'more row')} like it)" if others else ""
+    return InputError(f"{origin}, row {first + 1}, column {column.name!r}: {column[first]!r} {what}{more}.")
 
 
 # rows
