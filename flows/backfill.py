@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from core.approval import Approval
 from flows.daily_rebalance import daily_rebalance
 from flows.form import Day, Ids, PolicyName
 from flows.occasion import backfilled
@@ -20,6 +21,7 @@ def backfill(
     policy: PolicyName = "conservative",
     portfolios: Ids | None = None,
     again: bool = False,
+    approval: Approval | None = None,
 ) -> State[Any]:
     """Run the sessions of a range in order, each with the data of its day.
 
@@ -33,12 +35,16 @@ def backfill(
         policy: The limits, signals and sizing to decide by: the name of a policy file.
         portfolios: Ids of the portfolios. Empty: all active ones.
         again: Run sessions again that are current already, with fresh inputs.
+        approval: Where the policy asks for a person's approval: who gives it beforehand for all sessions of the range,
+            and why. Empty: what needs a person is refused, as nobody is asked in a backfill.
     """
     document = read_policy(policy)
     days = sessions_to_run(document, first, last, portfolios, again)
     progress = Progress(len(days))
     ended: dict[date, State[Any]] = {}
     for day in days:
-        ended[day] = daily_rebalance(policy=policy, as_of=day, portfolios=portfolios, fresh=True, return_state=True)
+        ended[day] = daily_rebalance(
+            policy=policy, as_of=day, portfolios=portfolios, fresh=True, approval=approval, return_state=True
+        )
         progress.tell(len(ended), day)
     return backfilled(ended)
