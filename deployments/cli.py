@@ -165,6 +165,8 @@ def backfill(
     policy: str = "conservative",
     portfolio: Portfolios = None,
     again: Switch = False,
+    approve_as: str | None = None,
+    reason: str | None = None,
     shards: int = 1,
 ) -> int:
     """Run the sessions of a range in order, each with the data of its day.
@@ -181,18 +183,28 @@ def backfill(
         Id of a portfolio; give it once for each. Default: all active ones.
     again:
         Run sessions again that are current already, with fresh inputs.
+    approve_as:
+        Where the policy asks for a person's approval: the name of the one who gives it, for all sessions of the range.
+    reason:
+        Why they are approved.
     shards:
         In so many shards the portfolios of a session are decided and published.
     """
     _require_shards(shards)
     named_policy(policy)
     _ready()
+    approval = _approval(approve_as, reason)
     _quieted()
     from flows.backfill import backfill as flow
 
-    state: Any = flow(
-        first=first, last=last, policy=policy, portfolios=portfolio, again=again, shards=shards, return_state=True
-    )
+    parameters = {
+        "policy": policy,
+        "portfolios": portfolio,
+        "again": again,
+        "approval": approval,
+        "shards": shards,
+    }
+    state: Any = flow(first=first, last=last, **parameters, return_state=True)
     print(state.message)
     return 0 if state.is_completed() else REFUSED
 

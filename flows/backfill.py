@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from core.approval import Approval
 from flows.daily_rebalance import daily_rebalance
 from flows.form import Count, Day, Ids, PolicyName
 from flows.occasion import backfilled
@@ -20,6 +21,7 @@ def backfill(
     policy: PolicyName = "conservative",
     portfolios: Ids | None = None,
     again: bool = False,
+    approval: Approval | None = None,
     shards: Count = 1,
 ) -> State[Any]:
     """Run the sessions of a range in order, each with the data of its day.
@@ -34,6 +36,8 @@ def backfill(
         policy: The limits, signals and sizing to decide by: the name of a policy file.
         portfolios: Ids of the portfolios. Empty: all active ones.
         again: Run sessions again that are current already, with fresh inputs.
+        approval: Where the policy asks for a person's approval: who gives it beforehand for all sessions of the range,
+            and why. Empty: what needs a person is refused, as nobody is asked in a backfill.
         shards: In so many shards the portfolios of a session are decided and published, as in a daily rebalance.
     """
     document = read_policy(policy)
@@ -42,7 +46,13 @@ def backfill(
     ended: dict[date, State[Any]] = {}
     for day in days:
         ended[day] = daily_rebalance(
-            policy=policy, as_of=day, portfolios=portfolios, fresh=True, shards=shards, return_state=True
+            policy=policy,
+            as_of=day,
+            portfolios=portfolios,
+            fresh=True,
+            approval=approval,
+            shards=shards,
+            return_state=True,
         )
         progress.tell(len(ended), f"up to {day}")
     return backfilled(ended)

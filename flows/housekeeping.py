@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from tasks.housekeeping import Housekept, find_damages, measure, remove_unnamed, retire, tell
+from tasks.housekeeping import Housekept, close_questions, find_damages, measure, remove_unnamed, retire, tell
 
 KeepDays = Annotated[int, Field(ge=1, description="Files of runs that were current within so many days are kept.")]
 
@@ -19,15 +19,18 @@ def housekeeping(keep_days: KeepDays = 400) -> State[Any]:
 
     Target files of superseded runs go, and the inputs of runs that are not current, once the run has been neither made
     nor current for the period. What is current is kept, however old it is, and so are all rows in SQL. Files that
-    killed runs left behind are removed, of whatever day. Ends Failed, naming them, where files are damaged.
+    killed runs left behind are removed, of whatever day. Questions of approval that nobody answered in time are closed.
+    Ends Failed, naming them, where files are damaged.
 
     Args:
         keep_days: The period, in days.
     """
-    since = datetime.now(UTC) - timedelta(days=keep_days)
+    now = datetime.now(UTC)
+    since = now - timedelta(days=keep_days)
     before = measure()
     retired = retire(since)
     removed = remove_unnamed()
-    done = Housekept(since.date(), retired, removed, find_damages(), before, measure())
+    closed = close_questions(now)
+    done = Housekept(since.date(), retired, removed, closed, find_damages(), before, measure())
     tell(done)
     return Completed(message=done.told) if done.trouble is None else Failed(message=done.trouble)

@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from sqlalchemy.engine import Engine
 
 from core import store
-from core.store import Retired
+from core.store import Retired, approvals
 from core.wording import counted
 from tasks.retries import DELAYS, RETRIES, on_outage
 from tasks.settings import settings
@@ -34,11 +34,15 @@ logger = logging.getLogger("core.housekeeping")
 
 @dataclass(frozen=True)
 class Housekept:
-    """What a housekeeping did and found. `space` and `before`: kind, files, bytes; `damages`: a row per damaged run."""
+    """What a housekeeping did and found. `space` and `before`: kind, files, bytes; `damages`: a row per damaged run.
+
+    `closed`: the portfolios and dates that somebody was asked about, and nobody answered in time.
+    """
 
     kept_since: date
     retired: Retired
     removed: Sequence[str]
+    closed: Sequence[str]
     damages: pl.DataFrame = field(repr=False)
     before: pl.DataFrame = field(repr=False)
     space: pl.DataFrame = field(repr=False)
@@ -50,7 +54,8 @@ class Housekept:
         return (
             f"No longer kept, as older than {self.kept_since}: {counted(self.retired.targets, 'target file')} and "
             f"{counted(self.retired.input_sets, 'set of inputs', 'sets of inputs')}; "
-            f"{counted(len(self.removed), 'file')} removed, {size(freed)} freed."
+            f"{counted(len(self.removed), 'file')} removed, {size(freed)} freed. "
+            f"{counted(len(self.closed), 'question')} that nobody answered in time closed."
         )
 
     @property
@@ -86,6 +91,12 @@ def remove_unnamed() -> list[str]:
 
 
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+def close_questions(now: datetime) -> list[str]:
+    """Close the questions of approval that nobody answered in time; returns the portfolios and dates concerned."""
+    return approvals.close_expired(_database(), now)
+
+
+@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
 def find_damages() -> pl.DataFrame:
     """Read every file that a run names, and say which are not what was stored."""
     return store.damages(_database(), settings().targets)
@@ -113,6 +124,10 @@ def _lines(done: Housekept) -> Iterator[str]:
     yield f"{done.told} Every file that a run names was read.\n"
     yield "| what | files | size | before |\n| --- | --: | --: | --: |"
     yield from ("| " + " | ".join(row.values()) + " |" for row in space_rows(done))
+    if done.closed:
+        yield "\n## Not approved in time, and refused\n"
+        yield from (f"- {asked}" for asked in done.closed[:SHOWN])
+        yield from _more(len(done.closed))
     if done.removed:
         yield "\n## Removed\n"
         yield from (f"- `{path}`" for path in done.removed[:SHOWN])

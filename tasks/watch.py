@@ -1,20 +1,35 @@
-"""The task of the watchdog: whose run is missing."""
+"""The task of the watchdog: whose run is missing, and who waits for a person."""
 
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from core import store
 from core.policy import Policy
+from core.store import approvals
+from core.store.approvals import Asked
 from core.store.days import without_current_run
 from tasks.retries import DELAYS, RETRIES, on_outage
 from tasks.settings import settings
 
 
+@dataclass(frozen=True)
+class Late:
+    """The active portfolios that have no current run of a day: those that wait for a person, and the others."""
+
+    waiting: Sequence[Asked]
+    missing: Sequence[str]
+
+
 @task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
-def find_late(policy: Policy, as_of: date) -> list[str]:
-    """The active portfolios that have no current run of a day."""
+def find_late(policy: Policy, as_of: date, now: datetime) -> Late:
+    """The active portfolios that have no current run of a day; `now` has its zone."""
     database = store.engine_from_url(settings().database_url)
     store.require_current(database)
-    return without_current_run(database, policy.reads, as_of)
+    late = without_current_run(database, policy.reads, as_of)
+    waiting = [asked for asked in approvals.open_on(database, as_of, now) if asked.portfolio_id in late]
+    answerable = {asked.portfolio_id for asked in waiting}
+    return Late(waiting, [portfolio_id for portfolio_id in late if portfolio_id not in answerable])

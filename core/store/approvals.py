@@ -60,6 +60,16 @@ def questions_open(engine: Engine, flow_run_id: str) -> list[Asked]:
         return [Asked(*row) for row in connection.execute(query.order_by(approvals.c.approval_key))]
 
 
+def open_on(engine: Engine, as_of: dt.date, now: dt.datetime) -> list[Asked]:
+    """What persons are asked about a day and may still answer, of each portfolio the last, in order of the ids."""
+    query = sa.select(*(approvals.c[name] for name in Asked.__annotations__)).where(
+        approvals.c.as_of == as_of, approvals.c.decision.is_(None), approvals.c.until >= now
+    )
+    with reading(engine) as connection:
+        asked = [Asked(*row) for row in connection.execute(query.order_by(approvals.c.approval_key))]
+    return sorted({each.portfolio_id: each for each in asked}.values(), key=lambda each: each.portfolio_id)
+
+
 def decide(engine: Engine, question_id: str, decision: Decision) -> None:
     """Write down what was said to a form; a question that has an answer keeps it."""
     change = sa.update(approvals).where(approvals.c.question_id == question_id, _unanswered())

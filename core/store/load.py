@@ -158,9 +158,9 @@ def _require_keys(frame: pl.DataFrame, key: list[str], origin: str) -> None:
 
 
 def _cell_error(column: pl.Series, wrong: pl.Series, origin: str, what: str) -> InputError:
-    first, *others = wrong.arg_true()
-    like_it = f" ({counted(len(others), 'more row')} like it)" if others else ""
-    return InputError(f"{origin}, row {first + 1}, column {column.name!r}: {column[first]!r} {what}{like_it}.")
+    first, *others = wrong.arg_true().to_list()
+    more = f" ({counted(len(others), 'more row')} like it)" if others else ""
+    return InputError(f"{origin}, row {first + 1}, column {column.name!r}: {column[first]!r} {what}{more}.")
 
 
 # rows

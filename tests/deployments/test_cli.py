@@ -107,6 +107,9 @@ def test_what_needs_a_person_is_refused_until_one_approves_by_name_and_with_a_re
     assert "an approval needs a name and a reason" in filled(*run, "--reason", "out of technology").stderr
     assert "an approval needs a name and a reason" in filled(*run, "--approve-as", " ", "--reason", "why").stderr
 
+    backfill = ["backfill", AS_OF, AS_OF, *run[3:]]
+    assert "an approval needs a name and a reason" in filled(*backfill, "--approve-as", "ann").stderr
+
     approved = filled(*run, "--approve-as", "ann", "--reason", "out of technology")
     assert (approved.returncode, "approved by ann: out of technology" in approved.stdout) == (0, True)
     assert "concentrated: approved by ann at 20" in filled("show", "--as-of", AS_OF).stdout

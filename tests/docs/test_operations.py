@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from core import Policy, batch, store
 from core.errors import StoreError
+from core.store import approvals
 from deployments.demo_market import demo_market
 from tasks.settings import ROOT
 
@@ -88,6 +89,13 @@ def test_the_housekeeping_can_do_its_work_and_a_run_can_undo_it(granted, tmp_pat
     assert store.space(keeper, tmp_path)["bytes"].sum() > 0
     assert [told.outcome for told in run("first")] == ["restored"]
     assert store.damages(keeper, tmp_path).is_empty()
+
+
+def test_the_housekeeping_can_close_questions(granted):
+    asked = ("question", "batch", "balanced", AS_OF, "run", "hash", "turnover", NOON, NOON + dt.timedelta(hours=4))
+    approvals.ask(store.engine_from_url(granted["evenkeel_run"]), approvals.Asked(*asked))
+    closed = approvals.close_expired(store.engine_from_url(granted["evenkeel_keep"]), NOON + dt.timedelta(hours=5))
+    assert closed == [f"balanced on {AS_OF}"]
 
 
 def test_a_run_cannot_do_what_the_housekeeping_does(granted):

@@ -8,8 +8,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from core import store
+from core.approval import Approval
+from core.store import approvals
 from flows.backfill import backfill
 from flows.daily_rebalance import rebalanced
+from tasks.settings import settings
 from tests.flows.conftest import AS_OF
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -66,6 +69,20 @@ def test_the_daily_run_tells_which_sessions_nobody_ran(week):
     assert rebalanced(as_of=WEDNESDAY, portfolios=["balanced"]).missed == []
     report = rebalanced(as_of=FRIDAY, portfolios=["balanced"])
     assert report.missed == [THURSDAY]
+
+
+def test_what_needs_a_person_is_published_in_a_backfill_where_one_approved_it_beforehand(week, tmp_path, monkeypatch):
+    conservative = (settings().policies / "conservative.yaml").read_text()
+    careful = tmp_path / "careful.yaml"
+    careful.write_text(f"{conservative}\napproval: {{max_turnover: 0.0}}\n")
+    asks = {"policy": str(careful), "first": THURSDAY, "last": FRIDAY}
+    refused = run(**asks)
+    assert refused.message.startswith("2 of 2 sessions failed")
+    assert "needs a person's approval" in refused.message
+    state = run(**asks, approval=Approval(who="ann", reason="the server was away"))
+    assert (state.is_completed(), state.message) == (True, "2 sessions run")
+    said = approvals.read_approvals(week).select("as_of", "who", "decision").rows()
+    assert said == [(THURSDAY, "ann", "approved"), (FRIDAY, "ann", "approved")]
 
 
 def test_a_range_that_ends_before_it_begins_is_refused(database):

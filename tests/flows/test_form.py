@@ -9,6 +9,7 @@ from prefect.utilities.schema_tools.validation import is_valid_schema, validate
 
 from flows.backfill import backfill
 from flows.daily_rebalance import daily_rebalance
+from flows.watchdog import watchdog
 from tasks.settings import policy_names
 
 
@@ -75,5 +76,5 @@ def test_a_backfill_needs_its_range():
 
 
 def test_each_field_is_explained():
-    for flow in (daily_rebalance, backfill):
+    for flow in (daily_rebalance, backfill, watchdog):
         assert all(field.get("description") for field in flow.parameters.properties.values())

@@ -7,6 +7,8 @@ from prefect.artifacts import Artifact
 from prefect.exceptions import ParameterTypeError
 
 from core import store
+from core.store import approvals
+from core.store.approvals import Asked
 from deployments.verify import checked, closing, runs_to_verify
 from flows import housekeeping as module
 from flows.daily_rebalance import rebalanced
@@ -89,9 +91,46 @@ def test_the_watchdog_names_the_portfolios_without_targets(database):
     rebalanced(policy="conservative", as_of=AS_OF, portfolios=["balanced"])
     state = watchdog(as_of=AS_OF, return_state=True)
     assert (state.is_failed(), state.name) == (True, "Overdue")
-    assert "no targets of 2026-11-20 are published for concentrated, newcomer." in state.message
+    assert state.message.startswith("No targets of 2026-11-20 are published for concentrated, newcomer. See whether")
     rebalanced(policy="conservative", as_of=AS_OF)
     assert watchdog(as_of=AS_OF, return_state=True).is_completed()
+
+
+NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+HOUR = dt.timedelta(hours=1)
+
+
+def ask(database, portfolio_id, asked_at, flow_run_id="b1"):
+    """Ask a person, for two hours."""
+    told = {"run_id": f"run of {portfolio_id}", "shown_hash": "h", "why_asked": "turnover"}
+    asked = {"question_id": f"{flow_run_id} {portfolio_id}", "flow_run_id": flow_run_id, "as_of": AS_OF} | told
+    approvals.ask(database, Asked(portfolio_id=portfolio_id, asked_at=asked_at, until=asked_at + 2 * HOUR, **asked))
+
+
+def test_the_watchdog_tells_who_waits_for_a_person_since_when_and_in_which_run(database):
+    rebalanced(policy="conservative", as_of=AS_OF, portfolios=["balanced"])
+    ask(database, "balanced", NOW)  # about another run, in place of the one that is current
+    ask(database, "concentrated", NOW - HOUR, "7d1b2c3e-0000-4000-8000-000000000000")
+    ask(database, "newcomer", NOW - 3 * HOUR)  # nobody answered in time
+    state = watchdog(as_of=AS_OF, return_state=True)
+    assert (state.is_failed(), state.name) == (True, "Overdue")
+    waiting, missing = state.message.split(" Open the run and choose Resume")
+    assert waiting.startswith(
+        f"Waiting for a person's approval of 2026-11-20: concentrated since {NOW - HOUR:%Y-%m-%d %H:%M} UTC, "
+        f"until {NOW + HOUR:%Y-%m-%d %H:%M} UTC, in "
+    )
+    assert "7d1b2c3e-0000-4000-8000-000000000000" in waiting
+    assert "No targets of 2026-11-20 are published for newcomer. See whether" in missing
+    assert "balanced" not in state.message
+
+
+def test_the_housekeeping_closes_the_questions_that_nobody_answered_in_time_and_tells_them(database):
+    ask(database, "concentrated", NOW - HOUR)
+    ask(database, "newcomer", NOW - 3 * HOUR)
+    assert kept().message.endswith(" 1 question that nobody answered in time closed.")
+    assert "## Not approved in time, and refused\n\n- newcomer on 2026-11-20\n" in Artifact.get("housekeeping").data
+    assert approvals.read_approvals(database)["decision"].to_list() == [None, "timed out"]
+    assert kept().message.endswith(" 0 questions that nobody answered in time closed.")
 
 
 @pytest.mark.usefixtures("database")

@@ -70,6 +70,16 @@ def test_what_nobody_answered_in_time_is_closed_at_its_time(engine):
     assert (row["decision"], row["decided_at"]) == ("timed out", UNTIL)
 
 
+def test_of_a_day_the_questions_that_may_still_be_answered_are_known_the_last_of_each_portfolio(engine):
+    again, other = replace(ASKED, question_id="q2"), replace(ASKED, portfolio_id="a", question_id="q3")
+    answered, of_yesterday = (replace(ASKED, portfolio_id=name, question_id=name) for name in ("b", "y"))
+    for asked in (ASKED, again, other, answered, replace(of_yesterday, as_of=TODAY - dt.timedelta(days=1))):
+        approvals.ask(engine, asked)
+    approvals.decide(engine, "b", NO)
+    assert approvals.open_on(engine, TODAY, UNTIL) == [other, again]
+    assert approvals.open_on(engine, TODAY, LATER) == []
+
+
 def test_an_answer_in_time_that_is_heard_late_still_counts(engine):
     approvals.ask(engine, ASKED)
     approvals.close_expired(engine, LATER)
