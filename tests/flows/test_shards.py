@@ -1,5 +1,6 @@
 """A batch in shards, on the demo market: the same targets as in one, whatever happens to a shard."""
 
+import datetime as dt
 import os
 import pickle
 import shutil
@@ -8,14 +9,15 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 from prefect.client.orchestration import get_client
+from prefect.states import Failed
 
 from core import batch, store
 from core.errors import ConfigurationError, StoreError
 from core.models import sharded
 from flows.daily_rebalance import daily_rebalance, rebalanced
-from tasks import shards as shard_tasks
 from tasks.runners import task_runner
-from tasks.settings import settings
+from tasks.settings import named_policy, settings
+from tasks.shards import LeftBehindError, may_be_repeated, rebalance_shard
 from tests.effort import END_TO_END
 from tests.flows.conftest import AS_OF, PORTFOLIOS
 from tests.flows.test_daily_rebalance import artifacts
@@ -72,11 +74,10 @@ def twice(demo_database, tmp_path_factory, prefect_server):
 
 def test_any_number_of_shards_gives_the_same_bits_and_the_same_identity(database):
     first = run(1)
-    for count in (2, 3):
-        again = run(count, fresh=True)
-        assert set(outcomes(again).values()) == {"unchanged"}
-        assert [told.run_id for told in again.outcomes] == [told.run_id for told in first.outcomes]
-        assert again.targets.equals(first.targets)
+    again = run(3, fresh=True)
+    assert set(outcomes(again).values()) == {"unchanged"}
+    assert [told.run_id for told in again.outcomes] == [told.run_id for told in first.outcomes]
+    assert again.targets.equals(first.targets)
     assert set(outcomes(run(2)).values()) == {"unchanged"}  # from the inputs that were stored in one
 
 
@@ -89,7 +90,7 @@ def test_what_was_published_in_shards_is_unchanged_in_one(twice):
 def test_a_report_of_many_portfolios_is_small_and_its_totals_are_those_of_all(twice):
     parted, whole = (state.result() for state in twice)
     assert parted.decisions.is_empty()
-    assert len(pickle.dumps(parted)) < len(pickle.dumps(whole)) / 2
+    assert len(pickle.dumps(parted)) < len(pickle.dumps(whole)) / 2  # the rows of 20 portfolios, and no decisions
     assert parted.totals.rows["targets"] == whole.targets.height
     assert parted.totals.figures.sort("portfolio_id").equals(whole.totals.figures.sort("portfolio_id"))
 
@@ -139,7 +140,7 @@ def test_a_shard_that_fails_for_good_is_named_with_its_portfolios_and_the_others
 
 
 def test_a_shard_is_tried_again_after_an_outage_and_finds_what_it_had_published(many, monkeypatch):
-    monkeypatch.setattr(shard_tasks.rebalance_shard, "retry_delay_seconds", [0.0])
+    monkeypatch.setattr(rebalance_shard, "retry_delay_seconds", [0.0])
     honest, cut = store.publish, []
 
     def away_once(engine, root, record, now):
@@ -157,11 +158,23 @@ def test_a_shard_is_tried_again_after_an_outage_and_finds_what_it_had_published(
 
 
 def test_what_others_are_doing_is_left_to_them(database):
-    since = batch.dt.datetime(2026, 11, 20, 12, tzinfo=batch.dt.UTC)
-    with store.guarded(database, AS_OF, ["balanced"], "somebody", since):
+    with store.guarded(database, AS_OF, ["balanced"], "somebody", dt.datetime.now(dt.UTC)):
         report = run(3)
     assert outcomes(report) == dict.fromkeys(PORTFOLIOS, "published") | {"balanced": "busy"}
     assert "being done by somebody" in report.busy[0].reason
+
+
+def test_a_shard_whose_earlier_attempt_is_not_quite_over_is_tried_again(database):
+    now = dt.datetime.now(dt.UTC)
+    occasion = batch.Occasion(named_policy("conservative"), AS_OF, "batch", now, holder="flow run x")
+    shard, *_ = sharded(PORTFOLIOS, 3)
+    given = {"portfolios": None, "fresh": True, "dry_run": False, "shown": None}
+    held = store.guarded(database, AS_OF, shard.portfolio_ids, "flow run x, shard 1 of 3", now)
+    with held, pytest.raises(LeftBehindError, match="shard 1 of 3 is still at work on balanced") as refusal:
+        rebalance_shard.fn(occasion, shard, **given)
+    assert may_be_repeated(rebalance_shard, None, Failed(data=refusal.value))
+    assert store.read_runs(database).is_empty()
+    assert outcomes(rebalance_shard.fn(occasion, shard, **given)) == {"balanced": "published"}
 
 
 def test_inputs_that_are_changed_between_two_shards_are_told(database, monkeypatch):
