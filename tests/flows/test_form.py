@@ -29,6 +29,8 @@ def test_the_policy_is_a_choice_of_those_at_hand():
         {"portfolios": []},
         {"portfolios": "balanced"},
         {"dry_run": "maybe"},
+        {"shards": 0},
+        {"shards": "many"},
     ],
 )
 def test_a_bad_value_is_refused(parameters):
@@ -36,7 +38,14 @@ def test_a_bad_value_is_refused(parameters):
 
 
 def test_an_untouched_form_is_taken():
-    untouched = {"policy": "conservative", "as_of": None, "portfolios": None, "dry_run": False, "fresh": False}
+    untouched = {
+        "policy": "conservative",
+        "as_of": None,
+        "portfolios": None,
+        "dry_run": False,
+        "fresh": False,
+        "shards": 1,
+    }
     assert not refusals(daily_rebalance, **untouched)
 
 
