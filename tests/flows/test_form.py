@@ -35,6 +35,8 @@ def test_the_policy_is_a_choice_of_those_at_hand():
         {"portfolios": []},
         {"portfolios": "balanced"},
         {"dry_run": "maybe"},
+        {"shards": 0},
+        {"shards": "many"},
     ],
 )
 def test_a_bad_value_is_refused(parameters):
@@ -66,7 +68,14 @@ def test_a_29_february_that_is_none_is_refused_when_the_run_starts():
 
 
 def test_an_untouched_form_is_taken():
-    untouched = {"policy": "conservative", "as_of": None, "portfolios": None, "dry_run": False, "fresh": False}
+    untouched = {
+        "policy": "conservative",
+        "as_of": None,
+        "portfolios": None,
+        "dry_run": False,
+        "fresh": False,
+        "shards": 1,
+    }
     assert not refusals(daily_rebalance, **untouched)
 
 

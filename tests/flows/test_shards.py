@@ -3,7 +3,6 @@
 import datetime as dt
 import os
 import pickle
-import shutil
 
 import polars as pl
 import pytest
@@ -57,13 +56,11 @@ def many(database):
 
 
 @pytest.fixture(scope="module")
-def twice(demo_database, tmp_path_factory, prefect_server):
+def twice(postgres_server, demo_template, tmp_path_factory, prefect_server):
     """The same 21 portfolios in four shards, and then in one batch that reads afresh: the ends of both flow runs."""
-    folder = tmp_path_factory.mktemp("twice")
-    shutil.copy(demo_database, folder / "evenkeel.db")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{folder / 'evenkeel.db'}")
-        environment.setenv("EVENKEEL_TARGETS", str(folder / "targets"))
+    with pytest.MonkeyPatch.context() as environment, postgres_server.database(demo_template) as url:
+        environment.setenv("EVENKEEL_DATABASE_URL", url)
+        environment.setenv("EVENKEEL_TARGETS", str(tmp_path_factory.mktemp("targets")))
         database = filled(store.engine_from_url(settings().database_url))
         parted = daily_rebalance(as_of=AS_OF, shards=4, return_state=True)
         whole = daily_rebalance(as_of=AS_OF, fresh=True, return_state=True)
