@@ -8,7 +8,7 @@ nobody knows. Cells that do not fit their column's type are handed on as they ca
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -25,7 +25,7 @@ from core.store.published import last_prices
 from core.store.queries import query_frame
 from core.store.snapshot import Snapshot, snapshot
 
-HOLDINGS = ("positions", "cash")  # the tables of which a batch reads its own portfolios only
+HOLDINGS = ("positions", "cash")  # the tables of which a batch does not read the rows of other portfolios
 
 
 def read_inputs(
@@ -47,11 +47,13 @@ def read_inputs(
     of its frame; `StoreError` where the database cannot be read.
     """
     with snapshot(engine) as moment:
-        reader = _Reader(moment, source, as_of, since, portfolios, frozenset() if shard is None else shard.others)
-        frames = {name: reader.frame(name) for name in INPUTS}
+        reader = _Reader(moment, source, as_of, since)
+        known = reader.frame("portfolios")
+        others = _not_requested(known, portfolios) | (frozenset() if shard is None else shard.others)
+        reader = replace(reader, others=others)
+        frames = {name: known if name == "portfolios" else reader.frame(name) for name in INPUTS}
         frames["signals"] = _stacked([frames["signals"], *map(reader.signal, source.signal_queries)])
         published = last_prices(moment, as_of, portfolios if shard is None else shard.portfolio_ids)
-    known = frames["portfolios"]
     chosen = _chosen(known, portfolios)
     frames["portfolios"] = chosen
     frames["candidates"] = _latest(frames["candidates"])
@@ -78,7 +80,7 @@ def portfolio_ids(engine: Engine, source: Source, requested: Sequence[str] | Non
     Raises `InputError` too where a portfolio is there twice.
     """
     with snapshot(engine) as moment:
-        known = _Reader(moment, source, dt.date.min, dt.date.min, requested).frame("portfolios")
+        known = _Reader(moment, source, dt.date.min, dt.date.min).frame("portfolios")
     ids = _chosen(known, requested)["portfolio_id"].drop_nulls().cast(pl.String).sort()
     twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
     if not twice.is_empty():
@@ -114,8 +116,7 @@ class _Reader:
     source: Source
     as_of: dt.date
     since: dt.date
-    portfolios: Sequence[str] | None
-    others: frozenset[str] = frozenset()  # portfolios of other shards
+    others: frozenset[str] = frozenset()  # known portfolios whose holdings are not read: the batch is without them
 
     def frame(self, name: str) -> pl.DataFrame:
         """An input frame, from its table or from the query in its place."""
@@ -135,8 +136,6 @@ class _Reader:
         # Columns without a type: with one, SQLAlchemy stops at the first cell that does not fit and cannot say where.
         columns: list[sa.ColumnElement[Any]] = [sa.column(column.name) for column in table.c]
         rows = sa.select(*columns).select_from(table)
-        if name in HOLDINGS and self.portfolios is not None:
-            rows = rows.where(table.c.portfolio_id.in_(self.portfolios))
         if name in HOLDINGS and self.others:
             rows = rows.where(table.c.portfolio_id.not_in(sorted(self.others)))
         dates = [window.of_table(table) for window in self._windows(name) if window.column == "as_of"]
@@ -167,6 +166,13 @@ class _Reader:
                 return (_Window("from", dt.date.min, self.as_of), _Window("to", self.as_of, dt.date.max))
             case _:
                 return ()
+
+
+def _not_requested(known: pl.DataFrame, requested: Sequence[str] | None) -> frozenset[str]:
+    """The known portfolios that are not asked for. What belongs to none of the known ones is a fault of any batch."""
+    if requested is None:
+        return frozenset()
+    return frozenset(known["portfolio_id"].drop_nulls().cast(pl.String)) - {*requested}
 
 
 def _chosen(known: pl.DataFrame, requested: Sequence[str] | None) -> pl.DataFrame:

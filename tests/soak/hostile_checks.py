@@ -192,6 +192,7 @@ def _silent_drops(
 ) -> Iterator[str]:
     """Rows that count for this portfolio, and are neither in its result nor in a finding."""
     told = json.dumps(report.findings.to_dicts(), default=str, ensure_ascii=False)
+    read = {table: [{name.lower(): cell for name, cell in row.items()} for row in read[table]] for table in read}
     portfolio, as_of = run["portfolio_id"], str(run["as_of"])[:10]
     quantities = {row["symbol"]: row["current_quantity"] for row in rows}
     known = {_plain(row.get("portfolio_id")) for row in read["portfolios"]}
@@ -206,14 +207,12 @@ def _silent_drops(
                 yield f"position {row} became {held}, without a finding"
         elif not _is_date(row["as_of"]) and not _is_told(row["as_of"], told):
             yield f"position {row} has no date, and no finding"
-        elif _plain(row["portfolio_id"]) in known and row["portfolio_id"] not in [
-            p["portfolio_id"] for p in read["portfolios"]
-        ]:
-            yield (
-                f"position {row} is of no portfolio, without a finding"
-                if not _is_told(row["portfolio_id"], told)
-                else ""
-            )
+        elif (
+            _plain(row["portfolio_id"]) in known
+            and row["portfolio_id"] not in [each["portfolio_id"] for each in read["portfolios"]]
+            and not _is_told(row["portfolio_id"], told)
+        ):
+            yield f"position {row} is of no portfolio, without a finding"
     symbols = {row["symbol"] for row in read["assets"]}
     for table in ("signals", "prices"):
         for row in read[table]:

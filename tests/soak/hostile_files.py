@@ -48,6 +48,8 @@ def _text(cell: object) -> str:
 
 def recast(frame: pl.DataFrame, draw: Random) -> tuple[pl.DataFrame, str]:
     """One column in another type, as far as its cells can be."""
+    if not frame.columns:
+        return frame, "no column is another type"
     column, dtype = draw.choice(frame.columns), draw.choice(TYPES)
     cells = frame[column]
     if dtype == pl.Object:

@@ -163,6 +163,7 @@ def test_a_holding_of_no_known_portfolio_reaches_the_gate(engine: Engine, name: 
     cells = (" core", TODAY, "AAA", 1.0) if name == "positions" else (" core", TODAY, 1.0)
     load_frames(engine, {name: table(name, cells)})
     assert read(engine)[name]["portfolio_id"].to_list() == [" core", "core", "other"]
+    assert read(engine, portfolios=["core"])[name]["portfolio_id"].to_list() == [" core", "core"]
 
 
 # cells that do not fit
