@@ -43,7 +43,9 @@ class Stored:
             quote = connection.dialect.identifier_preparer.quote
             found = {}
             for name in sa.inspect(connection).get_table_names():
-                rows = connection.exec_driver_sql(f"SELECT * FROM {quote(name)}")  # noqa: S608
+                # PostgreSQL knows dates that Python does not
+                cells = f"CAST({quote(name)} AS text)" if name in INPUTS and engine.dialect.name != "sqlite" else "*"
+                rows = connection.exec_driver_sql(f"SELECT {cells} FROM {quote(name)}")  # noqa: S608
                 found[name] = [dict(zip(rows.keys(), row, strict=True)) for row in rows.fetchall()]
         return cls(found)
 
