@@ -139,7 +139,7 @@ class _Reader:
         if name in HOLDINGS and self.portfolios is not None:
             query = query.where(table.c.portfolio_id.in_(self.portfolios))
         if name in HOLDINGS and self.others:
-            query = query.where(table.c.portfolio_id.not_in(sorted(self.others)))
+            query = query.where(table.c.portfolio_id.not_in(self.snapshot.listed(sorted(self.others))))
         return self.snapshot.result(query).frame(types_of(INPUTS[name]))
 
     def _query(self, query: str, name: str, sql: str, types: pl.Schema) -> pl.DataFrame:
