@@ -137,7 +137,7 @@ class _Reader:
         columns: list[sa.ColumnElement[Any]] = [sa.column(column.name) for column in table.c]
         rows = sa.select(*columns).select_from(table)
         if name in HOLDINGS and self.others:
-            rows = rows.where(table.c.portfolio_id.not_in(sorted(self.others)))
+            rows = rows.where(table.c.portfolio_id.not_in(self.snapshot.listed(sorted(self.others))))
         dates = [window.of_table(table) for window in self._windows(name) if window.column == "as_of"]
         query: sa.Executable = rows.where(*dates)
         if dates and self.snapshot.any_cell:  # two queries, for each to use its own index

@@ -9,6 +9,7 @@
   not fit stays what it is, and the data gate names it.
 """
 
+import json
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Connection, Engine
 
@@ -57,6 +59,10 @@ class Snapshot(ABC):
     def result(self, query: sa.Executable) -> Result:
         """What a query gives at that moment. Its parameters are bound, never pasted."""
 
+    @abstractmethod
+    def listed(self, texts: Sequence[str]) -> sa.Select[Any]:
+        """A query of these texts, by one parameter however many they are: thousands of parameters take a second."""
+
 
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Snapshot]:
@@ -84,6 +90,9 @@ class _CursorSnapshot(Snapshot):
         cells = list(zip(*rows, strict=True)) or [()] * len(names)
         return Result(names, len(rows), lambda place: as_series(names[place], cells[place]))
 
+    def listed(self, texts: Sequence[str]) -> sa.Select[Any]:
+        return sa.select(sa.func.json_each(_json(texts)).table_valued("value").c["value"])
+
 
 @dataclass(frozen=True)
 class _ArrowSnapshot(Snapshot):
@@ -100,6 +109,13 @@ class _ArrowSnapshot(Snapshot):
         return Result(
             found.column_names, len(found), lambda place: arrow_series(found.field(place), found.column(place))
         )
+
+    def listed(self, texts: Sequence[str]) -> sa.Select[Any]:
+        return sa.select(sa.func.json_array_elements_text(sa.cast(_json(texts), postgresql.JSON)))
+
+
+def _json(texts: Sequence[str]) -> sa.BindParameter[str]:
+    return sa.literal(json.dumps(texts), sa.Text)
 
 
 def _no_column(place: int) -> pl.Series:

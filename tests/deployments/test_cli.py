@@ -133,6 +133,8 @@ def test_approvals_are_listed_by_date_and_portfolio(filled, careful, prefect_ser
         (["explain", "AAPL"], "run `evenkeel init`"),
         (["check", "nowhere.yaml"], "cannot be read"),
         (["run", "--as-of", AS_OF], "run `evenkeel init`"),
+        (["run", "--shards", "0"], "--shards is 0: give 1 or more."),
+        (["run", "--shards", "3", "--json"], "which a batch in shards does not"),
     ],
 )
 def test_an_error_is_one_paragraph_without_a_traceback(evenkeel, words, told):
