@@ -27,16 +27,16 @@ def in_shards(
     shards = split(occasion, portfolios, count)
     ids = [portfolio_id for shard in shards for portfolio_id in shard.portfolio_ids]
     label(occasion, ids, dry_run=dry_run)
-    opened = batch.opened(occasion, dry_run=dry_run)
+    nothing = opened = batch.opened(occasion, dry_run=dry_run)
     if not dry_run:
         hear(occasion)
-        opened = replace(opened, removed=remove_leftovers(occasion.as_of))
+        opened = replace(nothing, removed=remove_leftovers(occasion.as_of))
     given = {"portfolios": portfolios, "fresh": fresh, "dry_run": dry_run, "shown": told_in_full(ids)}
     with task_runner() as runner:
         started = {
             runner.submit(rebalance_shard, {"occasion": occasion, "shard": shard, **given}): shard for shard in shards
         }
-        ended = dict(_ended(started, batch.opened(occasion, dry_run=dry_run)))
+        ended = dict(_ended(started, nothing))
     told = joined(opened, [ended[shard.number] for shard in shards])
     return told if dry_run else compare_inputs(occasion, told)
 

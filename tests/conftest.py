@@ -82,13 +82,17 @@ def sqlite_template(tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def any_database(request, tmp_path):
-    """The address of a database with Evenkeel's tables, new for each test: a test runs on SQLite and on PostgreSQL."""
-    if request.param == "postgresql":
-        return request.getfixturevalue("postgres")
-    shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "evenkeel.db")
+@pytest.fixture
+def sqlite(sqlite_template, tmp_path):
+    """The address of an SQLite database with Evenkeel's tables, new for each test."""
+    shutil.copy(sqlite_template, tmp_path / "evenkeel.db")
     return f"sqlite:///{tmp_path / 'evenkeel.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database(request):
+    """The address of a database with Evenkeel's tables, new for each test: a test runs on SQLite and on PostgreSQL."""
+    return request.getfixturevalue("postgres" if request.param == "postgresql" else "sqlite")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """What a batch reads."""
 
 import datetime as dt
-import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -210,9 +208,8 @@ def test_a_time_of_day_reaches_the_gate(engine: Engine) -> None:
 
 
 @pytest.fixture
-def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
-    copied = shutil.copy(sqlite_template, tmp_path / "evenkeel.db")
-    engine = engine_from_url(f"sqlite:///{copied}")
+def sqlite_engine(sqlite: str) -> Iterator[Engine]:
+    engine = engine_from_url(sqlite)
     yield engine
     engine.dispose()
 
