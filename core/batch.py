@@ -135,7 +135,7 @@ def published(
     A portfolio that a person must agree to is not published before: it waits, and the report has the question.
     """
     consents = [consented(engine, record, occasion.asking, clock()) for record in records(facts, plan, occasion)]
-    done = [settled(engine, root, consent, occasion.asking, clock()) for consent in consents]
+    done = settled(engine, root, consents, occasion.asking, clock)
     made = report(plan, facts, occasion, [consent.record for consent in consents], done)
     outcomes = [_with_consent(*pair) for pair in zip(made.outcomes, consents, strict=True)]
     questions = [consent.question for consent in consents if consent.question is not None]
