@@ -224,7 +224,7 @@ def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRe
         _record(
             portfolio_id,
             inputs_hash,
-            pl.concat([shared, own.get(portfolio_id, shared.clear())]),
+            pl.concat([shared, own[portfolio_id]]) if portfolio_id in own else shared,
             {name: frames.get(portfolio_id, empty(OUTPUTS[name])) for name, frames in parts.items()},
             conflicts.get(portfolio_id),
             of_batch,
@@ -285,16 +285,19 @@ def refusal(
     An unmet representation is told with the nearest way out. An infeasible run has no weights to judge: its `conflict`,
     which has the ways out in it, comes first and in full, in place of breaches.
     """
-    stops = findings.filter(pl.col("severity").cast(pl.String).is_in(STOPS))
-    reasons = [f"{row['message']} {row['remedy']}" for row in stops.iter_rows(named=True)]
-    unmet = [f"{told}." for told in sentences(actions.filter(verb="unmet"))]
+    stops = (row for row in findings.iter_rows(named=True) if row["severity"] in STOPS)
+    reasons = [f"{row['message']} {row['remedy']}" for row in stops]
     if conflict is not None:
-        reasons += unmet
+        reasons += _unmet(actions)
     elif not breaches.is_empty():
-        reasons += [*map(breach_sentence, breaches.iter_rows(named=True)), *unmet, WIDEN]
+        reasons += [*map(breach_sentence, breaches.iter_rows(named=True)), *_unmet(actions), WIDEN]
     more = [f"And {len(reasons) - TOLD} more."] if len(reasons) > TOLD else []
     told = " ".join([*reasons[:TOLD], *more])
     return "\n\n".join(part for part in (conflict, told) if part) or None
+
+
+def _unmet(actions: pl.DataFrame) -> list[str]:
+    return [f"{told}." for told in sentences(actions.filter(verb="unmet"))]
 
 
 def opened(occasion: Occasion, *, dry_run: bool = False) -> BatchReport:
