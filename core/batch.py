@@ -29,7 +29,7 @@ from core.inputs.findings import joined as findings_together
 from core.models import Inputs
 from core.policy import Policy
 from core.results.identity import OF_PORTFOLIO, environment, frame_hashes, inputs_hashes, run_id
-from core.results.summary import BatchReport, Outcome, joined
+from core.results.report import BatchReport, Outcome, joined
 from core.results.verify import breach_sentence
 from core.schemas import (
     UNKNOWN_BUCKET,
@@ -46,6 +46,7 @@ from core.schemas import (
 )
 from core.store import Published, RunRecord
 from core.stored import read
+from core.timing import timed
 from core.version import __version__
 
 OUTPUTS = {
@@ -190,6 +191,7 @@ def to_backfill(
     return [day for day in every if day not in done]
 
 
+@timed("data gate")
 def judged(inputs: Inputs, policy: Policy) -> Judged:
     """The inputs after the data gate, and the signals computed from them.
 
@@ -212,6 +214,7 @@ def judged(inputs: Inputs, policy: Policy) -> Judged:
     )
 
 
+@timed("records")
 def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRecord]:
     """One record per portfolio of the batch, in order of their ids: to be published, or refused with the reason."""
     parts = {name: _by_portfolio(getattr(plan, name)) for name in OUTPUTS}
@@ -337,6 +340,7 @@ def report(
         findings=judged_inputs.findings,
         bucket_statistics=plan.bucket_statistics.filter(kept),
         relaxations=plan.relaxations,
+        solvers=plan.solvers,
         explanations=plan.explanations.filter(kept),
         decisions=plan.decisions.with_columns(target_weight=pl.when(kept).then("target_weight")),
     )

@@ -19,6 +19,7 @@ from core import store
 from core.approval import SHORT, Approval, ApprovalRules, Decision, Question, refusal_id, shown_hash, why_asked
 from core.store import Published, RunRecord, approvals
 from core.store.approvals import Asked
+from core.timing import timed
 
 ALONE = (
     "There is nobody to ask in a run that no deployment has started: run it from the deployment, or approve it with "
@@ -64,6 +65,7 @@ def consented(engine: Engine, record: RunRecord, asking: Asking, now: dt.datetim
     return Consent(_refusal(record, asking.question_id, _waits(question, asking.rules, now)), question)
 
 
+@timed("publishing")
 def settled(
     engine: Engine, root: Path, consents: Sequence[Consent], asking: Asking, clock: Callable[[], dt.datetime]
 ) -> list[Published]:

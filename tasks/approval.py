@@ -21,7 +21,7 @@ from core.approval import Decided
 from core.approval import Decision as Said
 from core.batch import Occasion
 from core.results.approval_text import proposal
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 from core.store import approvals
 from tasks.retries import DELAYS, RETRIES, on_outage
 from tasks.settings import settings

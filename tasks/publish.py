@@ -15,7 +15,7 @@ from core.batch import Judged, Occasion
 from core.compare import diff_of
 from core.engine import Plan
 from core.results.chart import charts
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 from tasks.artifacts import FEW, create_artifacts, create_diff, pictured
 from tasks.guard import AtWork
 from tasks.labels import label_outcomes

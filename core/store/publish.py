@@ -35,6 +35,7 @@ from core.store.publishable import require_publishable
 from core.store.records import Done, Published, RunRecord
 from core.store.run_rows import RunRows, rows_of_runs
 from core.store.tables import input_frames, outputs, promotions, runs
+from core.timing import timed
 
 REFUSED_ROWS = ("findings", "breaches", "relaxations", "decisions")  # beside its row in `runs`
 
@@ -145,6 +146,7 @@ def _kept_again(connection: Connection, root: Path, record: RunRecord, known: sa
     return anew.get("parquet_path") or str(known.parquet_path)
 
 
+@timed("files")
 def _file_written(root: Path, record: RunRecord, targets: pl.DataFrame) -> dict[str, str]:
     """Write the target file of a run; returns what its row says of it."""
     path = relative_path(record.as_of, record.portfolio_id, record.run_id)

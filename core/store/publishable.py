@@ -14,11 +14,13 @@ from core.schemas import CASH_SYMBOL, Targets
 from core.store.columns import types_of
 from core.store.records import RunRecord
 from core.store.tables import SCHEMAS
+from core.timing import timed
 
 FEW = 10  # so many symbols a message lists
 RUN = "run"  # the number of a row's run, where the rows of several stand in one frame
 
 
+@timed("last check")
 def require_publishable(records: Sequence[RunRecord]) -> None:
     """Raise `PublishingRefusedError` for the first run whose rows cannot be meant.
 

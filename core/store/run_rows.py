@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection, Dialect
 from core.store.bulk import BulkRows
 from core.store.records import RunRecord
 from core.store.tables import outputs
+from core.timing import timed
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class RunRows:
     number: int
     tables: Mapping[str, tuple[BulkRows, Sequence[int]]]
 
+    @timed("rows")
     def insert(self, connection: Connection, tables: Iterable[str], run_key: int) -> None:
         """Insert the rows for some tables, under the key of the run."""
         for table in tables:

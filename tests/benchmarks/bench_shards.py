@@ -26,7 +26,7 @@ from core import batch, store, stored
 from core.batch import Occasion
 from core.models import sharded
 from core.policy_file import parse_policy
-from core.results.summary import joined, shortened
+from core.results.report import joined, shortened
 from tasks.artifacts import ROWS, told_in_full
 
 AS_OF = dt.date(2026, 7, 31)

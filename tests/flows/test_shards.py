@@ -156,6 +156,12 @@ def test_a_shard_is_tried_again_after_an_outage_and_finds_what_it_had_published(
     assert store.read_runs(many).height == 21
 
 
+def test_the_time_of_all_shards_is_told_by_step(database):
+    report = run(3, dry_run=True)
+    assert {"reading", "data gate", "constraints", "records"} <= report.seconds.keys()
+    assert all(seconds > 0 for seconds in report.seconds.values())
+
+
 def test_what_others_are_doing_is_left_to_them(database):
     with store.guarded(database, AS_OF, ["balanced"], "somebody", dt.datetime.now(dt.UTC)):
         report = run(3)
