@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test acceptance soak check lint coverage bench format replay lock clean screenshots
+.PHONY: help demo serve test acceptance soak check lint coverage bench format replay lock clean screenshots profile
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a pee
 	$(BIN)/python -m tests.benchmarks.bench_nearest
 	$(BIN)/python -m tests.benchmarks.bench_publish
 	$(BIN)/python -m tests.benchmarks.bench_shards
+
+profile: .venv/dev ## where the time of a batch goes, step by step
+	$(BIN)/python -m tests.benchmarks.bench_shards 200x500 --at-once=1 --steps
 
 format: .venv/dev ## format the code
 	$(BIN)/ruff format .
