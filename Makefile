@@ -42,12 +42,13 @@ coverage: .venv/dev ## lines and branches of buckets, enforcement and constraint
 	$(BIN)/pytest -n 2 --dist worksteal -m "not hypothesis" tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
-bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards
+bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards, growth
 	$(BIN)/python -m tests.benchmarks.bench_buckets
 	$(BIN)/python -m tests.benchmarks.bench_constraints
 	$(BIN)/python -m tests.benchmarks.bench_nearest
 	$(BIN)/python -m tests.benchmarks.bench_publish
 	$(BIN)/python -m tests.benchmarks.bench_shards
+	$(BIN)/python -m tests.benchmarks.bench_growth
 
 profile: .venv/dev ## where the time of a batch goes, step by step
 	$(BIN)/python -m tests.benchmarks.bench_shards 200x500 --at-once=1 --steps

@@ -1,11 +1,12 @@
 """A batch in shards, from the database to published targets: seconds, steps, and the memory that it takes at most.
 
 `python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=50] [--at-once=2] [--steps] [--whole]
-[--sqlite]`, by default 200x500 and 1000x500, on a PostgreSQL server of its own that syncs each commit to disk. Each size
-is filled into a new database and then run by a process of its own, `--at-once` shards on as many threads, as the flow
-does by default, but without Prefect: `seconds` are those of reading, deciding, verifying, explaining and publishing;
-`resident` is the most memory that this process had (`ru_maxrss`), of which it had `before` before its first shard.
-`--steps` tells where the time went, added up over the threads; `--whole` runs the same size in one shard too.
+[--sqlite]`, by default 200x500 and 1000x500, on a PostgreSQL server of its own that syncs each commit to disk. Each
+size is filled into a new database and then run by a process of its own, `--at-once` shards on as many threads, as the
+flow does by default, but without Prefect: `seconds` are those of reading, deciding, verifying, explaining and
+publishing, after a dry run of one portfolio, which loads the libraries; `resident` is the most memory that this process
+had (`ru_maxrss`), of which it had `before` at first. `--steps` tells where the time went, added up over the threads;
+`--whole` runs the same size in one shard too.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from sqlalchemy.engine import Engine
 from core import batch, store, stored
 from core.batch import Occasion
 from core.models import Shard, sharded
+from core.policy import Policy
 from core.policy_file import parse_policy
 from core.results.report import BatchReport, joined, shortened
 from core.timing import stopwatch
@@ -40,22 +42,28 @@ AS_OF = dt.date(2026, 7, 31)
 BUCKETS = 11
 POLICY = """
 name: bench
-data_gate: {max_jump: 10}
+data_gate: {{max_jump: 10}}
 limits:
-  max_total_positions: 500
-  max_new_positions: 500
-  initial_new_positions: 500
+  max_total_positions: {names}
+  max_new_positions: {names}
+  initial_new_positions: {names}
   min_score_threshold: 0.0
   min_score_new_position: 0.0
-  max_single_position_pct: 0.01
+  max_single_position_pct: {five_times_equal}
   enable_bucket_diversification: true
-  max_positions_per_bucket: 500
+  max_positions_per_bucket: {names}
   max_allocation_per_bucket: 0.2
-sizing: {kind: score_weighted}
+  min_buckets_represented: 0
+sizing: {{kind: score_weighted}}
 constraints:
-  - {kind: long_only}
-  - {kind: turnover, max_turnover: 0.2}
+  - {{kind: long_only}}
+  - {{kind: turnover, max_turnover: 0.2}}
 """
+
+
+def policy_for(names: int) -> Policy:
+    """The limits of a portfolio that may hold so many names."""
+    return parse_policy(POLICY.format(names=names, five_times_equal=5 / names), "of the benchmark")
 
 
 def market(portfolios: int, names: int) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -79,11 +87,13 @@ def market(portfolios: int, names: int) -> Iterator[tuple[str, pl.DataFrame]]:
         yield "positions", pl.DataFrame({**rows, "as_of": AS_OF, "quantity": quantities})
 
 
-def run(url: str, root: Path, shards: int, at_once: int) -> dict[str, Any]:
+def run(url: str, root: Path, names: int, shards: int, at_once: int) -> dict[str, Any]:
     """Run the batch in this process; what it took."""
-    database, policy = store.engine_from_url(url), parse_policy(POLICY, "of the benchmark")
+    database, policy = store.engine_from_url(url), policy_for(names)
     occasion = Occasion(policy, AS_OF, "bench", dt.datetime.now(dt.UTC))
-    before, start = resident(), perf_counter()
+    before = resident()
+    batch.rebalance(database, root, occasion, ["p00000"], clock=lambda: occasion.started_at, dry_run=True)
+    start = perf_counter()
     ids = store.portfolio_ids(database, policy.reads)
     shown = told_in_full(ids) or ids
     with ThreadPoolExecutor(at_once) as threads:
@@ -142,7 +152,15 @@ def measured(url: str, portfolios: int, names: int, *how: int) -> dict[str, Any]
         store.load_frames(database, {table: rows})
     database.dispose()
     with TemporaryDirectory() as root:
-        command = [sys.executable, "-m", "tests.benchmarks.bench_shards", "--child", url, root, *map(str, how)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.bench_shards",
+            "--child",
+            url,
+            root,
+            *map(str, (names, *how)),
+        ]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return dict(json.loads(told.splitlines()[-1]))
 
