@@ -37,6 +37,12 @@ from core.store.run_rows import RunRows, rows_of_runs
 from core.store.tables import input_frames, outputs, promotions, runs
 from core.timing import timed
 
+_OF_DAY = sa.and_(runs.c.portfolio_id == sa.bindparam("portfolio"), runs.c.as_of == sa.bindparam("day"))
+_KNOWN_OR_CURRENT = sa.select(runs).where(
+    sa.or_(runs.c.run_id == sa.bindparam("run"), sa.and_(_OF_DAY, runs.c.status == "published"))
+)
+_INSERT_RUN = sa.insert(runs).returning(runs.c.run_key)
+
 REFUSED_ROWS = ("findings", "breaches", "relaxations", "decisions")  # beside its row in `runs`
 
 
@@ -80,14 +86,10 @@ def _published(engine: Engine, root: Path, record: RunRecord, rows: RunRows, fin
 
 def _found(connection: Connection, record: RunRecord) -> tuple[sa.Row[Any] | None, sa.Row[Any] | None]:
     """The row of this very run, and that of the current run of its portfolio and date, as far as there are any."""
-    this = runs.c.run_id == record.run_id
-    current = sa.and_(
-        runs.c.portfolio_id == record.portfolio_id, runs.c.as_of == record.as_of, runs.c.status == "published"
-    )
-    found = connection.execute(
-        sa.select(runs, this.label("this"), current.label("current")).where(this | current)
-    ).all()
-    return next((row for row in found if row.this), None), next((row for row in found if row.current), None)
+    named = {"run": record.run_id, "portfolio": record.portfolio_id, "day": record.as_of}
+    found = connection.execute(_KNOWN_OR_CURRENT, named).all()
+    known = next((row for row in found if row.run_id == record.run_id), None)
+    return known, next((row for row in found if row.status == "published"), None)
 
 
 def _again(
@@ -209,7 +211,7 @@ def _promote(
     """Put down that a run has become the current one of its portfolio and date, and in whose place."""
     place = {"portfolio_id": record.portfolio_id, "as_of": record.as_of}
     row = place | {"run_key": run_key, "replaced": replaced and replaced.run_key, "promoted_at": now}
-    connection.execute(sa.insert(promotions).values(row))
+    connection.execute(sa.insert(promotions), row)
 
 
 # rows
@@ -223,5 +225,5 @@ def _run_id(connection: Connection, run_key: int | None) -> str | None:
 def _insert_run(connection: Connection, record: RunRecord, finished_at: dt.datetime, **outcome: Any) -> int:
     described = {column.name: getattr(record, column.name) for column in runs.c if hasattr(record, column.name)}
     row = described | {"finished_at": finished_at} | outcome
-    run_key: int = connection.execute(sa.insert(runs).values(row).returning(runs.c.run_key)).scalar_one()
+    run_key: int = connection.execute(_INSERT_RUN, row).scalar_one()
     return run_key

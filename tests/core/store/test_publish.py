@@ -219,6 +219,7 @@ def _weight(weight: float | None) -> pl.DataFrame:
         (target_rows("core", YESTERDAY, {"AAA": 0.1}), "rows of this run"),
         (record().targets.drop("close"), "Targets declares them: see close"),
         (record().targets.with_columns(pl.col("score").cast(pl.String)), "see score"),
+        (record().targets.select(sorted(record().targets.columns)), "the order"),
     ],
 )
 def test_targets_that_cannot_be_meant_are_not_published(
