@@ -29,6 +29,7 @@ soak: .venv/dev ## the same tests at length, for hours: random cases by the hund
 	$(BIN)/python -m tests.soak.kill
 	$(BIN)/python -m tests.soak.outage
 	$(BIN)/python -m tests.soak.year
+	$(BIN)/python -m tests.soak.growth
 
 check: lint test coverage ## all of it: tests, lint, format, types, import contracts, the coverage floor
 
