@@ -124,10 +124,11 @@ def _copy(connection: Connection, table: sa.Table, rows: pa.Table) -> None:
     encoder = ArrowToPostgresBinaryEncoder(rows.schema)
     driver: Any = connection.connection.driver_connection
     with driver_errors(connection.dialect.loaded_dbapi.Error), driver.cursor() as cursor, cursor.copy(command) as copy:
-        copy.write(encoder.write_header())
+        sent = encoder.write_header()
         for part in rows.to_batches(max_chunksize=SLICE):
-            copy.write(encoder.write_batch(part))
-        copy.write(encoder.finish())
+            copy.write(sent + encoder.write_batch(part))
+            sent = b""
+        copy.write(sent + encoder.finish())
 
 
 def _plain(rows: pl.DataFrame) -> pl.DataFrame:
