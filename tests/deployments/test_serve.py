@@ -178,6 +178,7 @@ def served(tmp_path, demo_database):
 @pytest.mark.skipif(not END_TO_END, reason="takes minutes: run `make acceptance`")
 def test_everything_that_make_serve_starts_works_and_ends_with_it(served):
     a_stranger_is_refused(served)
+    a_misspelt_parameter_starts_no_run(served)
     scheduled_run_publishes(served)
     everybody_is_told(served)
     if SOAK:
@@ -190,6 +191,14 @@ def a_stranger_is_refused(served):
     import httpx
 
     assert httpx.post(f"{served.environment['PREFECT_API_URL']}/flow_runs/filter", json={}).status_code == 401
+
+
+def a_misspelt_parameter_starts_no_run(served):
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    for deployment in (DAILY, WATCHDOG, "housekeeping/weekly"):
+        with pytest.raises(PrefectHTTPStatusError, match="'as_off' was unexpected"):
+            served.run(deployment, as_off=str(DAY))
 
 
 def scheduled_run_publishes(served):
