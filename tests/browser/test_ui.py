@@ -96,6 +96,7 @@ def a_person_decides(site, ui, portfolio_id, decision, state, status):
     waiting = site.run("PAUSED", as_of=str(DAY), policy="asking", portfolios=[portfolio_id])
     ui.open(f"/runs/flow-run/{waiting['id']}")
     ui.resume()
+    assert ui.cut() == 0
     ui.answer(decision, "Ada", "I looked at it")
     site.ended(waiting["id"], state)
     run = store.read_runs(site.database, DAY, portfolio_id).filter(policy_name="asking").row(-1, named=True)
