@@ -20,10 +20,11 @@ test: .venv/dev ## set up, and pass the tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
 acceptance: .venv/dev ## end to end: real servers, a worker, automations, both UIs in a browser, a cluster
-	EVENKEEL_END_TO_END=1 $(BIN)/pytest tests/deployments/test_serve.py tests/browser tests/flows/test_approval.py tests/flows/test_shards.py
+	@# in this order, each of the two long ones comes into a process of its own
+	$(BIN)/pytest -n 2 --dist load -m end_to_end tests/browser tests/flows/test_approval.py tests/deployments tests/flows/test_shards.py
 
 soak: .venv/dev ## the same tests at length, for hours: random cases by the hundred, whole replays (EXAMPLES=300)
-	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal
+	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal -m ""
 	$(BIN)/python -m tests.soak.race
 	$(BIN)/python -m tests.soak.hostile
 	$(BIN)/python -m tests.soak.kill

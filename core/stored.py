@@ -19,6 +19,7 @@ from core.policy import Policy
 from core.policy_file import parse_policy
 from core.store import InputSet
 from core.timing import timed
+from core.wording import counted
 
 AFRESH = "Run with fresh inputs: `evenkeel run --fresh`."
 
@@ -84,5 +85,6 @@ def _require_enough(portfolio_id: str, made_from: InputSet, policy: Policy) -> N
         raise InputError(f"{stored} were read by other queries than those of policy {policy.name}. {AFRESH}")
     if then.history_days < policy.history_days:
         raise InputError(
-            f"{stored} go back {then.history_days} days, and policy {policy.name} needs {policy.history_days}. {AFRESH}"
+            f"{stored} go back {counted(then.history_days, 'day')}, and policy {policy.name} needs "
+            f"{policy.history_days}. {AFRESH}"
         )

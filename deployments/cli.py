@@ -447,7 +447,7 @@ def _console() -> Console:
 
 def _print_loaded(counts: dict[str, int]) -> None:
     for name, count in counts.items():
-        print(f"{name:<18}{count:>10,} rows{'' if count else ': nothing was changed'}")
+        print(f"{name:<18}{count:>10,} {'row' if count == 1 else 'rows'}{'' if count else ': nothing was changed'}")
 
 
 def _print_rows(rows: list[Row]) -> None:

@@ -24,6 +24,7 @@ from core import store
 from core.errors import SkippedError
 from core.results.report import BatchReport, Outcome
 from core.schemas import OverrideKind
+from core.wording import counted
 
 INITIAL_CASH = 1_000_000.0
 CURRENCY = "USD"
@@ -226,8 +227,8 @@ def main(folder: Path) -> None:
         refused = sum(day.outcome.outcome == "refused" for day in mine)
         written_off = sorted(symbol for day in mine for symbol in day.written_off)
         print(
-            f"{policy:<16}{len(mine)} days, {len(mine) - refused} published, {refused} refused, "
-            f"{len(written_off)} holdings written off {' '.join(written_off)}"
+            f"{policy:<16}{counted(len(mine), 'day')}, {len(mine) - refused} published, {refused} refused, "
+            f"{counted(len(written_off), 'holding')} written off {' '.join(written_off)}"
         )
 
 

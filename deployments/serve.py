@@ -186,8 +186,9 @@ def _set_up() -> None:
     """Make the work pool, the deployments and the automations, or bring them up to date."""
     _run("work-pool", "create", POOL, "--type", "process", "--overwrite")
     _run("deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
-    from deployments import automations  # here, as it imports Prefect
+    from deployments import automations, parameters  # here, as they import Prefect
 
+    parameters.close()
     automations.apply(automations.automations(automations.channels(), automations.dead_after()))
 
 

@@ -71,8 +71,7 @@ def daily_rebalance(
             own. The targets are the same for any number; the memory needed is that of the shards that run at once.
     """
     document = read_policy(policy)
-    occasion = occasion_of(document, as_of, approval)
-    label(occasion, portfolios, dry_run=dry_run)
+    occasion = label(occasion_of(document, as_of, approval), portfolios, dry_run=dry_run)
     why = why_skipped(occasion, as_of)
     if why is not None:
         return skipped(why)
@@ -81,7 +80,7 @@ def daily_rebalance(
             done = in_shards(occasion, portfolios, shards, fresh=fresh, dry_run=dry_run)
         else:
             parts = load_inputs(document, occasion.as_of, portfolios, fresh, occasion.batch_id)
-            label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
+            occasion = label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
             done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
     told = replace(done, missed=missed_sessions(occasion), seconds=added(seconds, done.seconds))
     report(told)

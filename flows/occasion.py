@@ -1,9 +1,7 @@
 """What a flow knows that the domain does not: the clock, the run it is in, and how a batch ends."""
 
-import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from socket import gethostname
 from typing import Any
 from uuid import uuid4
 
@@ -60,14 +58,12 @@ def occasion_of(policy: Policy, as_of: date | None, approval: Approval | None = 
     """
     scheduled = flow_run.scheduled_start_time or datetime.now(UTC)
     day = as_of or scheduled.astimezone(policy.zone).date()
-    holder = f"flow run {flow_run.name} ({flow_run.id}) on {gethostname()}, process {os.getpid()}"
     asks = deployment.id is not None and flow_run.parent_flow_run_id is None
     return Occasion(
         policy,
         day,
         batch_id=str(flow_run.id),
         started_at=datetime.now(UTC),
-        holder=holder,
         question_id=uuid4().hex if asks else None,
         approval=approval,
     )

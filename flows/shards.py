@@ -26,7 +26,7 @@ def in_shards(
     """Decide and publish a batch in shards. One that fails does not stop the others; its portfolios are `failed`."""
     shards = split(occasion, portfolios, count)
     ids = [portfolio_id for shard in shards for portfolio_id in shard.portfolio_ids]
-    label(occasion, ids, dry_run=dry_run)
+    occasion = label(occasion, ids, dry_run=dry_run)
     nothing = opened = batch.opened(occasion, dry_run=dry_run)
     if not dry_run:
         hear(occasion)

@@ -1,6 +1,9 @@
 """How a flow run is called and tagged in the UI's lists: by its date, its policy and its portfolios."""
 
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from socket import gethostname
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -14,12 +17,17 @@ DRY_RUN = "dry-run"
 ATTENTION = {"refused", "failed", "busy", "waiting"}
 
 
-def label(occasion: Occasion, portfolios: Sequence[str] | None = None, *, dry_run: bool = False) -> None:
-    """Name this flow run by date, policy and portfolios, and tag it; a schedule names runs before any is known."""
+def label(occasion: Occasion, portfolios: Sequence[str] | None = None, *, dry_run: bool = False) -> Occasion:
+    """Name this flow run by date, policy and portfolios, and tag it; a schedule names runs before any is known.
+
+    Returns the occasion, of which others are told by this name.
+    """
     words = f"{occasion.as_of} {occasion.policy.name}"
     name = f"{words}: {shortened(portfolios)}" if portfolios else words
     tags = [str(occasion.as_of), occasion.policy.name, *([DRY_RUN] if dry_run else [])]
     _update(occasion.batch_id, {*flow_run.tags, *tags}, name)
+    holder = f"flow run {name!r} ({occasion.batch_id}) on {gethostname()}, process {os.getpid()}"
+    return replace(occasion, holder=holder)
 
 
 def label_outcomes(report: BatchReport) -> None:

@@ -1,13 +1,12 @@
 """How much the tests look at: what finds a defect in seconds by default, far more under `make soak`.
 
-`EVENKEEL_EXAMPLES` is the number of random cases of every property; `EVENKEEL_SOAK` asks for whole replays too, and
-`EVENKEEL_END_TO_END` for real servers, workers and browsers, which take minutes: `make acceptance`.
+`EVENKEEL_EXAMPLES` is the number of random cases of every property; `EVENKEEL_SOAK` asks for whole replays too. Real
+servers, workers and browsers are under the marker `end_to_end`: `make acceptance`.
 """
 
 import os
 
 SOAK = bool(os.environ.get("EVENKEEL_SOAK"))
-END_TO_END = SOAK or bool(os.environ.get("EVENKEEL_END_TO_END"))
 ASKED = int(os.environ.get("EVENKEEL_EXAMPLES", "0"))
 
 

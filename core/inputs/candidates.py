@@ -12,7 +12,7 @@ from typing import Literal
 import polars as pl
 
 from core.inputs.config import GateConfig
-from core.inputs.findings import finding, found, joined, sentence
+from core.inputs.findings import count_of, finding, found, joined, sentence
 from core.inputs.holdings import described
 from core.inputs.prices import Market, overridden
 from core.inputs.schema_checks import Checked
@@ -103,7 +103,9 @@ def _reason(config: GateConfig) -> pl.Expr:
         "stale_price": (
             pl.col("age_days") > config.max_price_age_days,
             sentence(
-                f"last price of {{}} is {{}} days old, limit {config.max_price_age_days}", "price_as_of", "age_days"
+                f"last price of {{}} is {{}} old, limit {config.max_price_age_days}",
+                "price_as_of",
+                count_of("age_days", "day"),
             ),
         ),
     }

@@ -1,7 +1,7 @@
 """Findings, from rows: what is wrong with which input row, how severe, what to do.
 
-`found` turns bad rows into findings of one code, `sentence` and `shown` render their cells for people, and `summarised`
-puts findings in order and folds many of one kind into one.
+`found` turns bad rows into findings of one code, `sentence`, `count_of` and `shown` render their cells for people, and
+`summarised` puts findings in order and folds many of one kind into one.
 """
 
 from collections.abc import Iterable
@@ -25,6 +25,12 @@ def number(column: str | pl.Expr) -> pl.Expr:
     """A number as text, to eight digits."""
     cell = pl.col(column) if isinstance(column, str) else column
     return shown(cell.round_sig_figs(8))
+
+
+def count_of(column: str | pl.Expr, one: str) -> pl.Expr:
+    """A count in words, as `core.wording.counted` has it: `1 day`, `6 days`."""
+    count = pl.col(column) if isinstance(column, str) else column
+    return pl.format("{} {}", shown(count), pl.when(count == 1).then(pl.lit(one)).otherwise(pl.lit(f"{one}s")))
 
 
 def sentence(template: str, *cells: str | pl.Expr) -> pl.Expr:

@@ -8,7 +8,7 @@ only tell.
 import polars as pl
 
 from core.inputs.config import GateConfig
-from core.inputs.findings import found, number, sentence
+from core.inputs.findings import count_of, found, number, sentence
 from core.inputs.overrides import Rulings
 from core.schemas import OverrideKind, Severity
 
@@ -181,7 +181,10 @@ def stale(held: pl.DataFrame, config: GateConfig) -> pl.DataFrame:
         "as_of",
         pl.col("price_as_of").cast(pl.String),
         sentence(
-            f"{{}}: its last price is of {{}}, {{}} days old; the limit is {limit}.", HELD, "price_as_of", "age_days"
+            f"{{}}: its last price is of {{}}, {{}} old; the limit is {limit}.",
+            HELD,
+            "price_as_of",
+            count_of("age_days", "day"),
         ),
         "Load a price, or enter an override `price` or `written-off`.",
     )

@@ -10,7 +10,7 @@ import polars as pl
 
 from core.inputs.config import GateConfig
 from core.inputs.corporate_actions import brought_forward
-from core.inputs.findings import found, joined, sentence
+from core.inputs.findings import count_of, found, joined, sentence
 from core.inputs.schema_checks import Checked
 from core.schemas import Severity
 
@@ -74,11 +74,11 @@ def _stale(rows: pl.DataFrame, config: GateConfig) -> pl.DataFrame:
         row=ROW,
         value=pl.col("as_of").cast(pl.String),
         message=sentence(
-            f"signal {{}} of {{}} is of {{}}, {{}} days old, limit {config.max_signal_age_days}: it counts as missing.",
+            f"signal {{}} of {{}} is of {{}}, {{}} old, limit {config.max_signal_age_days}: it counts as missing.",
             "signal",
             "symbol",
             "as_of",
-            "age_days",
+            count_of("age_days", "day"),
         ),
         remedy="Load newer signals.",
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from core.inputs.findings import finding, found, joined, sentence
+from core.inputs.findings import count_of, finding, found, joined, sentence
 from core.inputs.schema_checks import Checked, flaw_findings
 from core.schemas import ALL_PORTFOLIOS, INPUTS, Severity
 
@@ -116,7 +116,9 @@ def _without_cash(
         message=sentence(
             f"portfolio {{}} has no cash row of {as_of} ({{}}).",
             "portfolio_id",
-            pl.format("{} positions of that date{}", pl.col("positions").fill_null(0), elsewhere.fill_null("")),
+            pl.format(
+                "{} of that date{}", count_of(pl.col("positions").fill_null(0), "position"), elsewhere.fill_null("")
+            ),
         ),
         remedy="Load the snapshot of this date, with its cash row, even if the amount is 0.",
     )

@@ -1,8 +1,8 @@
 """What a person is shown who must agree before runs are published, in Markdown.
 
 `form` is the description of the form: of each portfolio why it asks (`_portfolio`), what it amounts to, and its largest
-moves. `proposal` shows every target, for the artifact that the form points to. `approval_table` and `approval_lines`
-tell afterwards what was asked and said.
+moves, in no more columns than the first of Prefect's UIs has room for. `proposal` shows every target, for the artifact
+that the form points to. `approval_table` and `approval_lines` tell afterwards what was asked and said.
 """
 
 import datetime as dt
@@ -81,8 +81,8 @@ def _portfolio(question: Question, moves: int) -> str:
     largest = _moves(question.targets)
     shown = [_move(row) for row in largest.head(moves).iter_rows(named=True)]
     rest = f"and {counted(largest.height - moves, 'smaller move')}" if largest.height > moves else ""
-    parts = [_heading(question), "\n".join(markdown_table([_amounts(question.targets)], right=0))]
-    parts += ["\n".join(markdown_table(shown, right=3)), rest]
+    moved = "\n".join(markdown_table(shown, right=2))
+    parts = [_heading(question), _amounts(question.targets), moved, rest]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -96,12 +96,12 @@ def _heading(question: Question) -> str:
     return f"### {question.portfolio_id} · `{question.shown_hash[:SHORT]}`\n\n{why}"
 
 
-def _amounts(targets: pl.DataFrame) -> Row:
-    """Turnover, names, gross, net and cash, in one row."""
+def _amounts(targets: pl.DataFrame) -> str:
+    """Turnover, names, gross, net and cash, in a sentence."""
     (figures,) = figures_of(targets).iter_rows(named=True)
-    counts = {name: str(figures[name]) for name in ("names", "opened", "closed")}
-    weights = {name: percent(figures[name]) for name in ("gross", "net", "cash")}
-    return {"turnover": percent(figures["turnover"]), **counts, **weights}
+    weights = ", ".join(f"{name} {percent(figures[name])}" for name in ("gross", "net", "cash"))
+    names = f"{counted(figures['names'], 'name')} ({figures['opened']} opened, {figures['closed']} closed)"
+    return f"Turnover {percent(figures['turnover'])}, {names}, {weights}."
 
 
 def _moves(targets: pl.DataFrame) -> pl.DataFrame:
@@ -112,7 +112,7 @@ def _moves(targets: pl.DataFrame) -> pl.DataFrame:
 
 def _move(row: dict[str, object]) -> Row:
     current, target, trade = (float(str(row[f"{name}_weight"])) for name in ("current", "target", "trade"))
-    words = {"symbol": str(row["symbol"]), "bucket": str(row["bucket"] or NONE), "action": str(row["action"])}
+    words = {"symbol": str(row["symbol"]), "action": str(row["action"])}
     return words | {"current": percent(current), "target": percent(target), "trade": percent(trade, sign=True)}
 
 

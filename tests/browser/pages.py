@@ -23,6 +23,11 @@ FLAGS = (
     "--disable-sync",
 )
 SETTLED = 8_000  # milliseconds
+IS_CUT = """table => {
+    for (let around = table.parentElement; around; around = around.parentElement)
+        if (table.getBoundingClientRect().right > around.getBoundingClientRect().right + 1) return true
+    return false
+}"""
 PATIENCE = 60_000  # milliseconds; two cores, and a server beside
 
 
@@ -102,6 +107,10 @@ class First:
         """Open the form of a run that waits for a person."""
         self.page.get_by_role("button", name="Resume", exact=True).click()
         self.field("Decision").wait_for()
+
+    def cut(self) -> int:
+        """The number of tables of which a part cannot be seen without scrolling sideways."""
+        return sum(table.evaluate(IS_CUT) for table in self.page.locator("table").all())
 
     def answer(self, decision: str, name: str, reason: str) -> None:
         """Fill in the form of a run that waits, and send it."""

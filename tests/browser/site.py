@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -24,6 +25,7 @@ from sqlalchemy.engine import Engine
 from core import store
 from deployments.demo_market import demo_market
 from tasks.settings import POLICIES, ROOT
+from tests.deployments.debian_postgres import behind_prefect
 
 BEFORE, DAY = dt.date(2026, 11, 19), dt.date(2026, 11, 20)
 DAILY = "daily-rebalance/daily"
@@ -39,6 +41,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder, port = folder, _free_port()
+        self._started = ExitStack()
         self.address = f"http://127.0.0.1:{port}"
         self._environment = os.environ | {
             "PYTHONPATH": str(ROOT),
@@ -47,12 +50,14 @@ class Site:
             "EVENKEEL_POLICIES": str(_policies(folder)),
             "EVENKEEL_SERVE_PORT": str(port),
             "EVENKEEL_SERVE_HOME": str(folder / "home"),
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": self._started.enter_context(behind_prefect(folder)),
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "true",
             "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
         }
         _fill(folder)
-        self._log = (folder / "serve.log").open("wb")
+        self._log = self._started.enter_context((folder / "serve.log").open("wb"))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "deployments.serve"],
             cwd=ROOT,
@@ -72,10 +77,10 @@ class Site:
         return store.engine_from_url(self._environment["EVENKEEL_DATABASE_URL"])
 
     def stop(self) -> None:
-        """End the server and its worker."""
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(60)
-        self._log.close()
+        """End the server and its worker, and then the database."""
+        with self._started:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(60)
 
     def get(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The answer of the server's API."""

@@ -1,12 +1,15 @@
 """A PostgreSQL cluster of Debian's, for the server of Prefect: it needs `pg_trgm`, which the one from PyPI lacks."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+
+from tasks.settings import ROOT
 
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/nowhere"))
 TRIGRAMS = [*Path("/usr/share/postgresql").glob("*/extension/pg_trgm.control")]
@@ -15,6 +18,21 @@ TRIGRAMS = [*Path("/usr/share/postgresql").glob("*/extension/pg_trgm.control")]
 def available() -> bool:
     """Whether there is one that this user can start."""
     return bool((BIN / "initdb").exists() and TRIGRAMS and (os.getuid() != 0 or shutil.which("runuser")))
+
+
+@contextmanager
+def behind_prefect(folder: Path) -> Iterator[str]:
+    """The address of the database of Prefect's server: made as docs/operations.md says, or else an SQLite file.
+
+    With SQLite, a server on a busy machine answers 503 now and then, where a person would click again.
+    """
+    if not available():
+        yield f"sqlite+aiosqlite:///{folder}/prefect.db"
+        return
+    script = re.search(r"```sql\n(CREATE ROLE prefect.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
+    assert script
+    with cluster(script[1]) as address:
+        yield address
 
 
 @contextmanager

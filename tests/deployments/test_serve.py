@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 from uuid import uuid4
@@ -26,7 +25,7 @@ from deployments import serve
 from tasks.settings import ROOT
 from tests.deployments import debian_postgres
 from tests.deployments.sinks import mail_server, webhook
-from tests.effort import END_TO_END, SOAK
+from tests.effort import SOAK
 
 DAY = dt.date(2026, 11, 20)
 DAILY, WATCHDOG = "daily-rebalance/daily", "watchdog/watchdog"
@@ -86,7 +85,8 @@ class Served:
             "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
             "PREFECT_API_AUTH_STRING": PASSWORD,
             "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         }
         self.out = (folder / "out").open("w+")
@@ -147,22 +147,15 @@ def line_of(pid):
         return ""
 
 
-@contextmanager
-def behind_prefect(folder):
-    """The database of Prefect's server: on Debian's PostgreSQL, made as docs/operations.md says, or else SQLite."""
-    if not debian_postgres.available():
-        yield f"sqlite+aiosqlite:///{folder}/prefect.db"
-        return
-    script = re.search(r"```sql\n(CREATE ROLE prefect.*?)```", OPERATIONS.read_text(), re.DOTALL)[1]
-    with debian_postgres.cluster(script) as address:
-        yield address
-
-
 @pytest.fixture
 def served(tmp_path, demo_database):
     from prefect.client.orchestration import SyncPrefectClient
 
-    with webhook() as (hook, posted), mail_server() as (port, mails), behind_prefect(tmp_path) as database:
+    with (
+        webhook() as (hook, posted),
+        mail_server() as (port, mails),
+        debian_postgres.behind_prefect(tmp_path) as database,
+    ):
         here = Served(tmp_path, demo_database, hook, port, database)
         here.posted, here.mails = posted, mails
         try:
@@ -175,11 +168,13 @@ def served(tmp_path, demo_database):
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc to find processes")
-@pytest.mark.skipif(not END_TO_END, reason="takes minutes: run `make acceptance`")
+@pytest.mark.end_to_end
 def test_everything_that_make_serve_starts_works_and_ends_with_it(served):
     a_stranger_is_refused(served)
-    scheduled_run_publishes(served)
+    a_misspelt_parameter_starts_no_run(served)
+    a_run_is_scheduled(served)
     everybody_is_told(served)
+    the_scheduled_run_publishes(served)
     if SOAK:
         the_documented_commands_run(served)
         a_killed_run_turns_crashed_and_its_rerun_succeeds(served)
@@ -192,7 +187,15 @@ def a_stranger_is_refused(served):
     assert httpx.post(f"{served.environment['PREFECT_API_URL']}/flow_runs/filter", json={}).status_code == 401
 
 
-def scheduled_run_publishes(served):
+def a_misspelt_parameter_starts_no_run(served):
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    for deployment in (DAILY, WATCHDOG, "housekeeping/weekly"):
+        with pytest.raises(PrefectHTTPStatusError, match="'as_off' was unexpected"):
+            served.run(deployment, as_off=str(DAY))
+
+
+def a_run_is_scheduled(served):
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import IntervalSchedule
 
@@ -206,6 +209,8 @@ def scheduled_run_publishes(served):
     )
     served.client.create_deployment_schedules(daily.id, [body])
 
+
+def the_scheduled_run_publishes(served):
     def came():
         found = [run for run in served.client.read_flow_runs() if run.auto_scheduled and run.state.is_final()]
         return found[0] if found else None

@@ -45,6 +45,8 @@ def test_what_make_serve_sets_up_is_what_the_page_sets_up():
     for said, done in {
         "prefect --no-prompt work-pool create evenkeel --type process --overwrite": '"work-pool", "create", POOL',
         "prefect --no-prompt deploy --prefect-file deployments/prefect.yaml --all": "deployments/prefect.yaml",
+        "python -m deployments.parameters": "parameters.close()",
+        "python -m deployments.automations": "automations.apply(",
     }.items():
         assert said in commands
         assert done in program

@@ -5,6 +5,7 @@ import datetime as dt
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from prefect.client.orchestration import get_client
 
 from core import store
 from core.errors import StoreError
@@ -90,6 +91,23 @@ def test_what_another_run_is_doing_is_left_to_it(database):
         )
     assert store.read_runs(database, AS_OF, "balanced").is_empty()
     assert outcomes(run(portfolios=["balanced"])) == {"balanced": "published"}
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_others_are_told_of_a_run_by_the_name_that_the_ui_shows(database, monkeypatch, shards):
+    told, honest = [], store.publish
+
+    def looked_at(engine, root, record, now):
+        with guarded(engine, AS_OF, [record.portfolio_id], "ann's run", NOON, patience=0) as late:
+            told.extend(busy.holder for busy in late.busy)
+        return honest(engine, root, record, now)
+
+    monkeypatch.setattr(store, "publish", looked_at)
+    state = daily_rebalance(as_of=AS_OF, portfolios=["balanced", "newcomer"], shards=shards, return_state=True)
+    with get_client(sync_client=True) as client:
+        shown = client.read_flow_run(state.state_details.flow_run_id)
+    assert len(told) == 2
+    assert all(each.startswith(f"flow run '{shown.name}' ({shown.id}) on ") for each in told)
 
 
 def test_a_run_of_which_others_do_everything_ends_busy(database):

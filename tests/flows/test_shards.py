@@ -17,7 +17,6 @@ from flows.daily_rebalance import daily_rebalance, rebalanced
 from tasks.runners import task_runner
 from tasks.settings import named_policy, settings
 from tasks.shards import LeftBehindError, may_be_repeated, rebalance_shard
-from tests.effort import END_TO_END
 from tests.flows.conftest import AS_OF, PORTFOLIOS
 from tests.flows.test_daily_rebalance import artifacts
 
@@ -250,7 +249,7 @@ def end_once(marker, portfolio_id):
     store.publish_all = deadly
 
 
-@pytest.mark.skipif(not END_TO_END, reason="takes half a minute: make acceptance")
+@pytest.mark.end_to_end
 def test_a_killed_worker_of_a_cluster_is_made_up_for_and_nothing_is_published_twice(many, tmp_path, monkeypatch):
     from distributed import Client, LocalCluster
 

@@ -1,6 +1,6 @@
 import polars as pl
 
-from core.inputs.findings import found, joined, sentence, shown, stopped_portfolios, stops_batch, summarised
+from core.inputs.findings import count_of, found, joined, sentence, shown, stopped_portfolios, stops_batch, summarised
 from core.schemas import Findings, Severity
 
 
@@ -34,6 +34,11 @@ def test_a_finding_that_stops_the_batch_is_about_no_one_portfolio() -> None:
 def test_empty_and_missing_cells_can_be_seen() -> None:
     cells = pl.DataFrame({"cell": ["A", "", None]})
     assert cells.select(shown("cell")).to_series().to_list() == ["A", "''", "null"]
+
+
+def test_one_is_told_in_the_singular() -> None:
+    ages = pl.DataFrame({"age_days": [0, 1, 6, None]})
+    assert ages.select(count_of("age_days", "day")).to_series().to_list() == ["0 days", "1 day", "6 days", "null days"]
 
 
 def test_twenty_findings_of_a_kind_are_told_one_by_one() -> None:

@@ -9,7 +9,7 @@ from core.errors import ConfigurationError
 from core.inputs import GateConfig, Gated, judge
 from core.models import Inputs
 from core.schemas import Findings, Severity
-from tests.core.inputs.example import TODAY, added, changed, dropped, example, frames, judged, told
+from tests.core.inputs.example import TODAY, YESTERDAY, added, changed, dropped, example, frames, judged, told
 from tests.effort import examples
 
 FRAMES = ("portfolios", "holdings", "nav", "assets", "latest", "history", "signals", "candidates")
@@ -21,6 +21,19 @@ def test_good_inputs_pass_without_a_finding() -> None:
     assert gated.findings.is_empty()
     assert gated.stops_batch.is_empty()
     assert gated.stopped == ()
+
+
+def test_what_is_of_yesterday_where_nothing_may_be_older_than_today_is_one_day_old() -> None:
+    config = GateConfig(max_price_age_days=0, max_signal_age_days=0)
+    late = dropped("prices", (SYMBOL.is_in(["AAA", "DDD"])) & (pl.col("as_of") == TODAY))
+    gated = judged(config=config, **late, **changed("signals", SYMBOL == "BBB", as_of=YESTERDAY))
+    messages = dict(gated.findings.select("code", "message").rows())
+    assert messages.keys() == {"stale_price", "stale_signal"}
+    assert messages["stale_signal"].startswith(f"signal technical of BBB is of {YESTERDAY}, 1 day old, limit 0:")
+    (held,) = gated.findings.filter(code="stale_price", portfolio_id="GROWTH")["message"]
+    (candidate,) = gated.findings.filter(code="stale_price", symbol="DDD")["message"]
+    assert held == f"AAA of portfolio GROWTH: its last price is of {YESTERDAY}, 1 day old; the limit is 0."
+    assert f"last price of {YESTERDAY} is 1 day old, limit 0" in candidate
 
 
 def test_net_asset_value_is_positions_and_cash() -> None:

@@ -17,3 +17,11 @@ def test_the_moves_that_the_form_leaves_out_are_counted(names, told):
     assert shown.startswith("## 1 portfolio of ")
     assert (told or "|\n") in shown[-30:]
     assert ("smaller" in shown) == (told is not None)
+
+
+def test_a_form_says_what_a_portfolio_amounts_to_and_how_its_names_move():
+    question = Question("core", "r1", ["turnover"], "h" * 64, target_rows("core", TODAY, {"AAA": 0.25, "BBB": 0.5}))
+    shown = form([question], TODAY, "careful", NOON + dt.timedelta(hours=4), "approval")
+    assert "Turnover 37.50 %, 2 names (2 opened, 0 closed), gross 75.00 %, net 75.00 %, cash 25.00 %." in shown
+    assert "| symbol | action | current % | target % | trade % |" in shown
+    assert "| BBB | open | 0.00 | 50.00 | +50.00 |\n| AAA | open | 0.00 | 25.00 | +25.00 |" in shown
