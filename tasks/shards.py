@@ -26,7 +26,7 @@ from core.timing import stopwatch
 from tasks.artifacts import ROWS
 from tasks.guard import one_at_a_time
 from tasks.labels import shortened as in_short
-from tasks.retries import DELAYS, RETRIES, on_outage
+from tasks.retries import on_outage, retried
 from tasks.settings import settings
 
 AGAIN = [2.0, 10.0, 60.0]  # seconds; within a minute, the database notices that a worker's machine is gone
@@ -36,7 +36,7 @@ class LeftBehindError(StoreError):
     """An earlier attempt of a shard holds its portfolios still: its worker was lost, but is not known to be dead."""
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def split(occasion: Occasion, portfolios: Sequence[str] | None, count: int) -> list[Shard]:
     """Split the requested portfolios, or all active ones, into shards."""
     database = store.engine_from_url(settings().database_url)
@@ -44,7 +44,7 @@ def split(occasion: Occasion, portfolios: Sequence[str] | None, count: int) -> l
     return sharded(store.portfolio_ids(database, occasion.policy.reads, portfolios), count)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def compare_inputs(occasion: Occasion, ended: BatchReport) -> BatchReport:
     """Warn where shared inputs were changed between one shard and another: each reads its own snapshot."""
     changed = batch.changed_meanwhile(store.engine_from_url(settings().database_url), occasion.batch_id)
