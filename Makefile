@@ -20,8 +20,7 @@ test: .venv/dev ## set up, and pass the tests
 	$(BIN)/pytest -n 2 --dist worksteal
 
 acceptance: .venv/dev ## end to end: real servers, a worker, automations, both UIs in a browser, a cluster
-	@# in this order, each of the two long ones comes into a process of its own
-	$(BIN)/pytest -n 2 --dist load -m end_to_end tests/browser tests/flows/test_approval.py tests/deployments tests/flows/test_shards.py
+	$(BIN)/pytest -n 2 --dist loadfile -m end_to_end tests/browser tests/deployments tests/flows
 
 soak: .venv/dev ## the same tests at length, for hours: random cases by the hundred, whole replays (EXAMPLES=300)
 	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal -m ""
