@@ -2,16 +2,18 @@
 
 One process goes from weekday to weekday of the market of `tests.soak.year`: the desk reports its positions, the batch
 is run and published, the desk trades. The database, the folder of targets and the process live through all of it, so
-that what is left behind by a run would make the later ones slower, or the process larger. Compared are the processor
-time of a run, and the memory of the process, over the second and the last quarter of the runs: after the first,
-everything that is loaded once has been. 1 where either grew by more than `NOISE`.
+that what is left behind by a run would make the later ones slower, or the process larger. Beside each run the first one
+is planned again in a database that stays as it is, so that the processor time of a run can be told in multiples of that:
+what else the machine does slows down both. These multiples, and the memory of the process, are compared over the second
+and the last quarter of the runs; after the first, everything that is loaded once has been. 1 where either grew by more
+than `NOISE`.
 """
 
 import datetime as dt
 import gc
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,8 +21,10 @@ from tempfile import TemporaryDirectory
 from time import process_time
 
 import polars as pl
+from sqlalchemy.engine import Engine
 
 from core import batch, store
+from core.results.report import BatchReport
 from deployments.replay import Desk, morning, opened
 from tasks.settings import named_policy
 from tests.postgres import PostgresServer
@@ -34,33 +38,46 @@ PAGE = 4096 / 1e6  # MB
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took: seconds of processor time, and the MB that the process has after it."""
+    """A run's processor time in multiples of that of the same small work, and the MB that the process has after it."""
 
-    seconds: float
+    times: float
     resident: float
 
 
-def daily_runs(url: str, root: Path, runs: int) -> Iterator[Cost]:
+def daily_runs(url: str, reference_url: str, root: Path, runs: int) -> Iterator[Cost]:
     """Run so many weekdays in a row."""
-    engine, policy = store.engine_from_url(url), named_policy(POLICY)
+    engine, reference = store.engine_from_url(url), store.engine_from_url(reference_url)
     known = market(LAST - dt.timedelta(days=runs * 3 // 2), LAST)
-    store.init(engine)
-    opened(engine, known, PORTFOLIOS)
-    desks = [Desk(name) for name in PORTFOLIOS]
-    for day in known.days[-runs:]:
-        for desk in desks:
-            store.load_frames(engine, morning(desk, day, ()))
-        gc.collect()
-        start, now = process_time(), dt.datetime.combine(day, dt.time(12), dt.UTC)
-        occasion = batch.Occasion(policy, day, f"batch of {day}", now)
-        report = batch.rebalance(engine, root, occasion, clock=lambda now=now: now)
-        seconds = process_time() - start
+    days, desks = known.days[-runs:], [Desk(name) for name in PORTFOLIOS]
+    for each in (engine, reference):
+        opened(each, known, PORTFOLIOS)
+        load(each, desks, days[0])
+    for day in days:
+        load(engine, desks, day)
+        report, seconds = run_once(engine, root, day)
+        _, same = run_once(reference, root, days[0], dry_run=True)
         if {told.outcome for told in report.outcomes} != {"published"}:
             raise SystemExit(f"{day}: {report.counts}; {[told.reason for told in report.refused]}")
         for desk in desks:
             desk.trade(report.targets.filter(pl.col("portfolio_id") == desk.portfolio_id))
-        yield Cost(seconds, int(Path("/proc/self/statm").read_text().split()[1]) * PAGE)
+        yield Cost(seconds / same, int(Path("/proc/self/statm").read_text().split()[1]) * PAGE)
     engine.dispose()
+    reference.dispose()
+
+
+def load(engine: Engine, desks: Sequence[Desk], day: dt.date) -> None:
+    """The holdings of a morning."""
+    for desk in desks:
+        store.load_frames(engine, morning(desk, day, ()))
+
+
+def run_once(engine: Engine, root: Path, day: dt.date, *, dry_run: bool = False) -> tuple[BatchReport, float]:
+    """The report of a batch, and the processor time that it took."""
+    gc.collect()
+    start, now = process_time(), dt.datetime.combine(day, dt.time(12), dt.UTC)
+    occasion = batch.Occasion(named_policy(POLICY), day, f"batch of {day}", now)
+    report = batch.rebalance(engine, root, occasion, clock=lambda: now, dry_run=dry_run)
+    return report, process_time() - start
 
 
 def growth(name: str, costs: list[Cost]) -> bool:
@@ -68,7 +85,7 @@ def growth(name: str, costs: list[Cost]) -> bool:
     quarter = len(costs) // 4
     then, now = costs[quarter : 2 * quarter], costs[-quarter:]
     figures = {}
-    for unit, digits in (("seconds", 3), ("resident", 0)):
+    for unit, digits in (("times", 2), ("resident", 0)):
         before, after = (median(getattr(cost, unit) for cost in part) for part in (then, now))
         figures[unit] = after / before - 1
         print(f"{name}, {unit}: {before:.{digits}f} in the second quarter, {after:.{digits}f} in the last", end="; ")
@@ -81,11 +98,12 @@ def main() -> int:
     logging.disable()
     runs = int(sys.argv[1]) if sys.argv[1:] else RUNS
     with TemporaryDirectory() as name:
-        grew = growth("SQLite", list(daily_runs(f"sqlite:///{name}/evenkeel.db", Path(name) / "targets", runs)))
+        urls = (f"sqlite:///{name}/{database}.db" for database in ("evenkeel", "reference"))
+        grew = growth("SQLite", list(daily_runs(*urls, Path(name) / "targets", runs)))
     server = PostgresServer(haste=False)
     try:
-        with server.database() as url, TemporaryDirectory() as name:
-            grew |= growth("PostgreSQL", list(daily_runs(url, Path(name) / "targets", runs)))
+        with server.database() as url, server.database() as reference, TemporaryDirectory() as name:
+            grew |= growth("PostgreSQL", list(daily_runs(url, reference, Path(name) / "targets", runs)))
     finally:
         server.remove()
     print(f"{2 * runs} runs of {len(PORTFOLIOS)} portfolios: {'something grew' if grew else 'nothing grew'}")
