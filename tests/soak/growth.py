@@ -3,7 +3,7 @@
 One process goes from weekday to weekday of the market of `tests.soak.year`: the desk reports its positions, the batch
 is run and published, the desk trades. The database, the folder of targets and the process live through all of it, so
 that what is left behind by a run would make the later ones slower, or the process larger. Beside each run the first one
-is planned again in a database that stays as it is, so that the processor time of a run can be told in multiples of that:
+is planned again in a database that stays as it is, and the processor time of a run is told in multiples of that, as
 what else the machine does slows down both. These multiples, and the memory of the process, are compared over the second
 and the last quarter of the runs; after the first, everything that is loaded once has been. 1 where either grew by more
 than `NOISE`.
