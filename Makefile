@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test acceptance soak check lint coverage bench format replay lock clean screenshots
+.PHONY: help demo serve test acceptance soak check lint coverage bench format replay lock clean screenshots profile
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,7 @@ soak: .venv/dev ## the same tests at length, for hours: random cases by the hund
 	$(BIN)/python -m tests.soak.kill
 	$(BIN)/python -m tests.soak.outage
 	$(BIN)/python -m tests.soak.year
+	$(BIN)/python -m tests.soak.growth
 
 check: lint test coverage ## all of it: tests, lint, format, types, import contracts, the coverage floor
 
@@ -42,12 +43,16 @@ coverage: .venv/dev ## lines and branches of buckets, enforcement and constraint
 	$(BIN)/pytest -n 2 --dist worksteal -m "not hypothesis" tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
-bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards
+bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards, growth
 	$(BIN)/python -m tests.benchmarks.bench_buckets
 	$(BIN)/python -m tests.benchmarks.bench_constraints
 	$(BIN)/python -m tests.benchmarks.bench_nearest
 	$(BIN)/python -m tests.benchmarks.bench_publish
 	$(BIN)/python -m tests.benchmarks.bench_shards
+	$(BIN)/python -m tests.benchmarks.bench_growth
+
+profile: .venv/dev ## where the time of a batch goes, step by step
+	$(BIN)/python -m tests.benchmarks.bench_shards 200x500 --at-once=1 --steps
 
 format: .venv/dev ## format the code
 	$(BIN)/ruff format .

@@ -29,7 +29,7 @@ from core.inputs.findings import joined as findings_together
 from core.models import Inputs
 from core.policy import Policy
 from core.results.identity import OF_PORTFOLIO, environment, frame_hashes, inputs_hashes, run_id
-from core.results.summary import BatchReport, Outcome, joined
+from core.results.report import BatchReport, Outcome, joined
 from core.results.verify import breach_sentence
 from core.schemas import (
     UNKNOWN_BUCKET,
@@ -46,6 +46,7 @@ from core.schemas import (
 )
 from core.store import Published, RunRecord
 from core.stored import read
+from core.timing import timed
 from core.version import __version__
 
 OUTPUTS = {
@@ -135,7 +136,7 @@ def published(
     A portfolio that a person must agree to is not published before: it waits, and the report has the question.
     """
     consents = [consented(engine, record, occasion.asking, clock()) for record in records(facts, plan, occasion)]
-    done = [settled(engine, root, consent, occasion.asking, clock()) for consent in consents]
+    done = settled(engine, root, consents, occasion.asking, clock)
     made = report(plan, facts, occasion, [consent.record for consent in consents], done)
     outcomes = [_with_consent(*pair) for pair in zip(made.outcomes, consents, strict=True)]
     questions = [consent.question for consent in consents if consent.question is not None]
@@ -190,6 +191,7 @@ def to_backfill(
     return [day for day in every if day not in done]
 
 
+@timed("data gate")
 def judged(inputs: Inputs, policy: Policy) -> Judged:
     """The inputs after the data gate, and the signals computed from them.
 
@@ -212,6 +214,7 @@ def judged(inputs: Inputs, policy: Policy) -> Judged:
     )
 
 
+@timed("records")
 def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRecord]:
     """One record per portfolio of the batch, in order of their ids: to be published, or refused with the reason."""
     parts = {name: _by_portfolio(getattr(plan, name)) for name in OUTPUTS}
@@ -224,7 +227,7 @@ def records(judged_inputs: Judged, plan: Plan, occasion: Occasion) -> list[RunRe
         _record(
             portfolio_id,
             inputs_hash,
-            pl.concat([shared, own.get(portfolio_id, shared.clear())]),
+            pl.concat([shared, own[portfolio_id]]) if portfolio_id in own else shared,
             {name: frames.get(portfolio_id, empty(OUTPUTS[name])) for name, frames in parts.items()},
             conflicts.get(portfolio_id),
             of_batch,
@@ -285,16 +288,19 @@ def refusal(
     An unmet representation is told with the nearest way out. An infeasible run has no weights to judge: its `conflict`,
     which has the ways out in it, comes first and in full, in place of breaches.
     """
-    stops = findings.filter(pl.col("severity").cast(pl.String).is_in(STOPS))
-    reasons = [f"{row['message']} {row['remedy']}" for row in stops.iter_rows(named=True)]
-    unmet = [f"{told}." for told in sentences(actions.filter(verb="unmet"))]
+    stops = (row for row in findings.iter_rows(named=True) if row["severity"] in STOPS)
+    reasons = [f"{row['message']} {row['remedy']}" for row in stops]
     if conflict is not None:
-        reasons += unmet
+        reasons += _unmet(actions)
     elif not breaches.is_empty():
-        reasons += [*map(breach_sentence, breaches.iter_rows(named=True)), *unmet, WIDEN]
+        reasons += [*map(breach_sentence, breaches.iter_rows(named=True)), *_unmet(actions), WIDEN]
     more = [f"And {len(reasons) - TOLD} more."] if len(reasons) > TOLD else []
     told = " ".join([*reasons[:TOLD], *more])
     return "\n\n".join(part for part in (conflict, told) if part) or None
+
+
+def _unmet(actions: pl.DataFrame) -> list[str]:
+    return [f"{told}." for told in sentences(actions.filter(verb="unmet"))]
 
 
 def opened(occasion: Occasion, *, dry_run: bool = False) -> BatchReport:
@@ -334,6 +340,7 @@ def report(
         findings=judged_inputs.findings,
         bucket_statistics=plan.bucket_statistics.filter(kept),
         relaxations=plan.relaxations,
+        solvers=plan.solvers,
         explanations=plan.explanations.filter(kept),
         decisions=plan.decisions.with_columns(target_weight=pl.when(kept).then("target_weight")),
     )

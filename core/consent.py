@@ -8,7 +8,7 @@ still be approved and published later.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from core import store
 from core.approval import SHORT, Approval, ApprovalRules, Decision, Question, refusal_id, shown_hash, why_asked
 from core.store import Published, RunRecord, approvals
 from core.store.approvals import Asked
+from core.timing import timed
 
 ALONE = (
     "There is nobody to ask in a run that no deployment has started: run it from the deployment, or approve it with "
@@ -64,12 +65,19 @@ def consented(engine: Engine, record: RunRecord, asking: Asking, now: dt.datetim
     return Consent(_refusal(record, asking.question_id, _waits(question, asking.rules, now)), question)
 
 
-def settled(engine: Engine, root: Path, consent: Consent, asking: Asking, now: dt.datetime) -> Published:
-    """Store a run or its refusal, and the question that is asked about it."""
-    done = store.publish(engine, root, consent.record, now)
-    if consent.question is not None and asking.rules is not None and asking.question_id is not None:
-        until = now + dt.timedelta(hours=asking.rules.timeout_hours)
-        approvals.ask(engine, _asked(consent.question, consent.record, asking.question_id, now, until))
+@timed("publishing")
+def settled(
+    engine: Engine, root: Path, consents: Sequence[Consent], asking: Asking, clock: Callable[[], dt.datetime]
+) -> list[Published]:
+    """Store each run or its refusal, and the question that is asked about it."""
+    done = []
+    records = [consent.record for consent in consents]
+    for consent, published in zip(consents, store.publish_all(engine, root, records, clock), strict=True):
+        done.append(published)
+        if consent.question is not None and asking.rules is not None and asking.question_id is not None:
+            now = clock()
+            until = now + dt.timedelta(hours=asking.rules.timeout_hours)
+            approvals.ask(engine, _asked(consent.question, consent.record, asking.question_id, now, until))
     return done
 
 

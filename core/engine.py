@@ -6,7 +6,7 @@ Each step is a function of frames, used by the tasks of the flow and by `decided
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -29,6 +29,7 @@ from core.results.explain import decisions, explanations, unexplained
 from core.results.targets import bucket_statistics, targets
 from core.results.verify import breaches
 from core.schemas import KEYS, RUN_KEYS, Actions, Infeasible, Relaxations, WaysOut, empty
+from core.timing import timed
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Plan:
     `rows`: every name considered, with its decision and weights. The other frames have the schemas `Targets`,
     `Actions`, `Breaches`, `BucketStatisticsRows`, `Explanations`, `Decisions`, `Relaxations`, `Infeasible` and
     `WaysOut`. An infeasible run has no targets and no explanations; its decisions tell how far it came.
+    `solvers`: how many runs each solver has solved exactly.
     """
 
     rows: pl.DataFrame
@@ -52,6 +54,7 @@ class Plan:
     relaxations: pl.DataFrame
     infeasible: pl.DataFrame
     ways_out: pl.DataFrame
+    solvers: Mapping[str, int]
 
 
 def decided(universe: pl.DataFrame, signal_values: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Plan:
@@ -71,6 +74,7 @@ def planned(scores: Step, nav: pl.DataFrame, policy: Policy) -> Plan:
     return plan_of([scores, enforced, selected], constrained, found, nav, policy)
 
 
+@timed("targets")
 def plan_of(
     steps: Sequence[Step], constrained: Constrained, found: pl.DataFrame, nav: pl.DataFrame, policy: Policy
 ) -> Plan:
@@ -92,6 +96,7 @@ def plan_of(
         relaxations=constrained.relaxations,
         infeasible=constrained.infeasible,
         ways_out=constrained.ways_out,
+        solvers=constrained.solvers,
     )
 
 
@@ -103,12 +108,14 @@ def announce(step: str, limits: RebalancingLimits) -> None:
     logger.info("Step %d/%d: %s", steps.index(step) + 1, len(steps), step)
 
 
+@timed("universe")
 def considered_universe(gated: Gated, policy: Policy) -> pl.DataFrame:
     """Step universe: the holdings and candidates of each portfolio that the data gate lets through."""
     announce("universe", policy.limits)
     return considered(gated)
 
 
+@timed("scoring")
 def scored_names(universe: pl.DataFrame, signal_values: pl.DataFrame, policy: Policy) -> Step:
     """Step scoring: scores, then the screening of names that may not compete for a slot."""
     announce("scoring", policy.limits)
@@ -125,6 +132,7 @@ def screened_names(rows: pl.DataFrame, policy: Policy) -> Step:
     return screened(sided, policy.limits, policy.sizing_input)
 
 
+@timed("buckets")
 def within_buckets(rows: pl.DataFrame, policy: Policy) -> Step:
     """Step buckets: the names that their buckets have room for; without bucket diversification, nothing happens."""
     if not policy.limits.enable_bucket_diversification:
@@ -135,6 +143,7 @@ def within_buckets(rows: pl.DataFrame, policy: Policy) -> Step:
     return enforce_bucket_limits(rows, limits, protect_held=not policy.limits.allow_forced_closures)
 
 
+@timed("selection")
 def selected_names(rows: pl.DataFrame, policy: Policy) -> Step:
     """Step selection: the best choice that all count limits allow."""
     announce("selection", policy.limits)
@@ -143,11 +152,13 @@ def selected_names(rows: pl.DataFrame, policy: Policy) -> Step:
     return chosen(rows, policy.limits)
 
 
+@timed("sizing")
 def sized_names(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """The wanted weights of the selected names."""
     return sized(rows, policy.sizing, policy.limits)
 
 
+@timed("constraints")
 def constrained_weights(rows: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -> Constrained:
     """Rows of `Sized` with `target_weight`: the wanted weights under all constraints.
 
@@ -173,6 +184,7 @@ def constrained_weights(rows: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -
         Relaxations.cast(constrained.relaxations),
         Infeasible.cast(constrained.infeasible),
         WaysOut.cast(constrained.ways_out),
+        dict(constrained.solved.group_by("solver").len().sort("solver").iter_rows()),
     )
 
 
@@ -226,6 +238,7 @@ def _shortfall(rows: pl.DataFrame, runs: pl.DataFrame, limits: RebalancingLimits
     )  # fmt: skip
 
 
+@timed("verification")
 def verified(constrained: Constrained, nav: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """The limits in force that the final weights of the runs of `nav` do not meet; empty where all are met."""
     per_side = policy.sizing.names_per_side if isinstance(policy.sizing, LongShort) else None

@@ -4,7 +4,7 @@ Every fraction is of net asset value: `position_size_percentage=0.05` is 5 %.
 """
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -81,12 +81,13 @@ class Constrained(Step):
     """What the constrain step returns beside weights and actions.
 
     The frames have the schemas `Relaxations`, `Infeasible` and `WaysOut`. Of an infeasible run, the target weights of
-    `rows` are null.
+    `rows` are null. `solvers`: how many runs each solver has solved exactly.
     """
 
     relaxations: pl.DataFrame
     infeasible: pl.DataFrame
     ways_out: pl.DataFrame
+    solvers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

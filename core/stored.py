@@ -18,11 +18,13 @@ from core.models import Inputs, Shard
 from core.policy import Policy
 from core.policy_file import parse_policy
 from core.store import InputSet
+from core.timing import timed
 from core.wording import counted
 
 AFRESH = "Run with fresh inputs: `evenkeel run --fresh`."
 
 
+@timed("reading")
 def read(
     engine: Engine,
     root: Path,

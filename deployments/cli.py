@@ -27,7 +27,9 @@ from core.limits import RebalancingLimits
 from core.results.approval_text import approval_lines, approval_table
 from core.results.diff_text import LEFT, diff_document, headline, sections, titled
 from core.results.document import document, to_json
-from core.results.summary import BatchReport, Outcome, Row, summary, target_table
+from core.results.report import BatchReport, Outcome
+from core.results.summary import summary, target_table
+from core.results.tables import Row
 from core.store import approvals
 from core.version import __version__
 from deployments.diff import diffs

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 
 from core import store
 from core.errors import SkippedError
-from core.results.summary import BatchReport, Outcome
+from core.results.report import BatchReport, Outcome
 from core.schemas import OverrideKind
 from core.wording import counted
 

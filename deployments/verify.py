@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 from core import store
 from core.errors import StoreError, nearest_hint
 from core.reproduce import DIFFERS, leftovers, verdicts, verification
-from core.results.summary import Row
+from core.results.tables import Row
 from core.wording import counted
 
 COUNTING = ("published", "superseded")

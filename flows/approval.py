@@ -6,7 +6,7 @@ from prefect.flow_runs import suspend_flow_run
 
 from core.batch import Occasion
 from core.results.approval_text import form
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 from tasks.approval import ARTIFACT, ApprovalForm, propose
 
 

@@ -12,7 +12,8 @@ from core.batch import Judged, Occasion
 from core.engine import Plan
 from core.errors import SkippedError
 from core.models import Inputs
-from core.results.summary import BatchReport, joined
+from core.results.report import BatchReport, joined
+from core.timing import added, stopwatch
 from flows.approval import ask
 from flows.form import Count, Day, Ids, PolicyName
 from flows.occasion import (
@@ -74,13 +75,14 @@ def daily_rebalance(
     why = why_skipped(occasion, as_of)
     if why is not None:
         return skipped(why)
-    if shards > 1:
-        done = in_shards(occasion, portfolios, shards, fresh=fresh, dry_run=dry_run)
-    else:
-        parts = load_inputs(document, occasion.as_of, portfolios, fresh, occasion.batch_id)
-        occasion = label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
-        done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
-    told = replace(done, missed=missed_sessions(occasion))
+    with stopwatch() as seconds:
+        if shards > 1:
+            done = in_shards(occasion, portfolios, shards, fresh=fresh, dry_run=dry_run)
+        else:
+            parts = load_inputs(document, occasion.as_of, portfolios, fresh, occasion.batch_id)
+            occasion = label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
+            done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
+    told = replace(done, missed=missed_sessions(occasion), seconds=added(seconds, done.seconds))
     report(told)
     compare(told)
     ask(told, occasion)

@@ -13,7 +13,7 @@ from core.approval import Approval
 from core.batch import Occasion
 from core.errors import EvenkeelError
 from core.policy import Policy
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 from core.wording import counted
 
 SKIPPED = "Skipped"  # the name of the state of a run that had nothing to do

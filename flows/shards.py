@@ -9,7 +9,7 @@ from prefect.futures import PrefectFuture, as_completed
 from core import batch
 from core.batch import Occasion
 from core.models import Shard
-from core.results.summary import BatchReport, Outcome, joined
+from core.results.report import BatchReport, Outcome, joined
 from tasks.approval import hear
 from tasks.artifacts import Progress, told_in_full
 from tasks.labels import label, shortened

@@ -21,9 +21,9 @@ from core.approval import Decided
 from core.approval import Decision as Said
 from core.batch import Occasion
 from core.results.approval_text import proposal
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 from core.store import approvals
-from tasks.retries import DELAYS, RETRIES, on_outage
+from tasks.retries import retried
 from tasks.settings import settings
 
 logger = logging.getLogger("core.approval")
@@ -53,7 +53,7 @@ class ApprovalForm(RunInput):
     reason: str = Field(default="", description="Why. Needed to reject; stored with the run.")
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def hear(occasion: Occasion) -> None:
     """Write down what persons said to an earlier attempt of this flow run, and what nobody answered in time."""
     database = store.engine_from_url(settings().database_url)

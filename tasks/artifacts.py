@@ -23,8 +23,10 @@ from prefect.artifacts import (
 from core.results.chart import most_traded
 from core.results.diff import RunDiff
 from core.results.diff_text import diff_markdown
+from core.results.report import BatchReport
 from core.results.story import explanation_table, with_changes
-from core.results.summary import NONE, BatchReport, Row, action_table, bucket_table, summary, target_table
+from core.results.summary import action_table, bucket_table, summary, target_table
+from core.results.tables import NONE, Row
 
 FEW = 20
 ROWS = 500

@@ -7,7 +7,7 @@ from core import store
 from core.batch import Occasion
 from core.errors import StoreError
 from core.models import Inputs
-from core.results.summary import Outcome
+from core.results.report import Outcome
 from core.store import Guard, guarded, is_outage
 from tasks.retries import persistently
 from tasks.settings import settings

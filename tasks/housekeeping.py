@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 from core import store
 from core.store import Retired, approvals
 from core.wording import counted
-from tasks.retries import DELAYS, RETRIES, on_outage
+from tasks.retries import retried
 from tasks.settings import settings
 
 SHOWN = 20  # so many lines of one kind a report tells
@@ -67,13 +67,13 @@ class Housekept:
         return f"{count} damaged. {named}" if named else None
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def measure() -> pl.DataFrame:
     """What takes how much room."""
     return store.space(_database(), settings().targets)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def retire(before: datetime) -> Retired:
     """Take what is older out of the database's list of files; what is current or was so since then is kept."""
     database = _database()
@@ -81,7 +81,7 @@ def retire(before: datetime) -> Retired:
     return store.retire(database, before)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def remove_unnamed() -> list[str]:
     """Remove the files that no row names, of all days."""
     removed = store.remove_leftovers(_database(), settings().targets)
@@ -90,13 +90,13 @@ def remove_unnamed() -> list[str]:
     return removed
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def close_questions(now: datetime) -> list[str]:
     """Close the questions of approval that nobody answered in time; returns the portfolios and dates concerned."""
     return approvals.close_expired(_database(), now)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def find_damages() -> pl.DataFrame:
     """Read every file that a run names, and say which are not what was stored."""
     return store.damages(_database(), settings().targets)

@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from core.batch import Occasion
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 
 NAMED = 3  # so many portfolios are named in the name of a run
 DRY_RUN = "dry-run"

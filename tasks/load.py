@@ -10,7 +10,7 @@ from core import batch, store, stored
 from core.batch import Judged, Occasion
 from core.models import Inputs
 from core.policy import Policy
-from tasks.retries import DELAYS, RETRIES, on_outage
+from tasks.retries import retried
 from tasks.settings import named_policy, settings
 
 
@@ -20,7 +20,7 @@ def read_policy(name: str) -> Policy:
     return named_policy(name)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def load_inputs(
     policy: Policy, as_of: date, portfolios: Sequence[str] | None, fresh: bool, batch_id: str
 ) -> list[Inputs]:
@@ -36,13 +36,13 @@ def judge_inputs(inputs: Inputs, policy: Policy) -> Judged:
     return batch.judged(inputs, policy)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def missed_sessions(occasion: Occasion) -> list[date]:
     """The sessions before this one that nobody ran."""
     return batch.missed(store.engine_from_url(settings().database_url), occasion)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def sessions_to_run(
     policy: Policy, first: date, last: date, portfolios: Sequence[str] | None, again: bool
 ) -> list[date]:

@@ -15,17 +15,17 @@ from core.batch import Judged, Occasion
 from core.compare import diff_of
 from core.engine import Plan
 from core.results.chart import charts
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 from tasks.artifacts import FEW, create_artifacts, create_diff, pictured
 from tasks.guard import AtWork
 from tasks.labels import label_outcomes
-from tasks.retries import DELAYS, RETRIES, on_outage
+from tasks.retries import retried
 from tasks.settings import settings
 
 logger = logging.getLogger("core.publish")
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def remove_leftovers(as_of: date) -> list[str]:
     """Remove the files that runs which were killed have left behind."""
     removed = batch.tidied(store.engine_from_url(settings().database_url), settings().targets, as_of)
@@ -34,7 +34,7 @@ def remove_leftovers(as_of: date) -> list[str]:
     return removed
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def publish(plan: Plan, judged: Judged, occasion: Occasion, at_work: AtWork) -> BatchReport:
     """Publish each portfolio, all of it or nothing; what was published before is recognised."""
     at_work.require_held()
@@ -48,7 +48,7 @@ def plan_only(plan: Plan, judged: Judged, occasion: Occasion) -> BatchReport:
     return batch.planned(plan, judged, occasion)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def compare(told: BatchReport) -> None:
     """Create an artifact for each run that took the place of another: what changed, and why."""
     database, root = store.engine_from_url(settings().database_url), settings().targets
@@ -56,7 +56,7 @@ def compare(told: BatchReport) -> None:
         create_diff(diff_of(database, root, str(outcome.supersedes), str(outcome.run_id)))
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def report(told: BatchReport) -> None:
     """Create the artifacts: the summary, pictures of the weights, and tables of what was decided."""
     database = store.engine_from_url(settings().database_url)

@@ -3,14 +3,17 @@
 import logging
 from collections.abc import Callable
 from time import sleep
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
 from core.errors import StoreError
 from core.store import is_outage
 
+P = ParamSpec("P")
 Result = TypeVar("Result")
 logger = logging.getLogger("core.retries")
 
@@ -25,6 +28,12 @@ def on_outage(_task: Task[Any, Any], _task_run: TaskRun, state: State[Any]) -> b
     except Exception as error:
         return is_outage(error)
     return False
+
+
+def retried(function: Callable[P, Result]) -> Task[P, Result]:
+    """A task that is tried again where the database is away."""
+    repeated = task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+    return repeated(function)
 
 
 def persistently(call: Callable[[], Result]) -> Result:

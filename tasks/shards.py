@@ -2,7 +2,7 @@
 
 `rebalance_shard` does for its portfolios what the chain of tasks does for all, in one task of seconds, and may run
 anywhere: it takes the guard itself, so that what it holds is freed by the death of its process, and run again it finds
-what it had published. What it returns stays small, however large the batch (`core.results.summary.shortened`).
+what it had published. What it returns stays small, however large the batch (`core.results.report.shortened`).
 """
 
 from collections.abc import Collection, Sequence
@@ -21,11 +21,12 @@ from core import batch, store, stored
 from core.batch import Occasion
 from core.errors import StoreError
 from core.models import Inputs, Shard, sharded
-from core.results.summary import BatchReport, joined, shortened
+from core.results.report import BatchReport, joined, shortened
+from core.timing import stopwatch
 from tasks.artifacts import ROWS
 from tasks.guard import one_at_a_time
 from tasks.labels import shortened as in_short
-from tasks.retries import DELAYS, RETRIES, on_outage
+from tasks.retries import on_outage, retried
 from tasks.settings import settings
 
 AGAIN = [2.0, 10.0, 60.0]  # seconds; within a minute, the database notices that a worker's machine is gone
@@ -35,7 +36,7 @@ class LeftBehindError(StoreError):
     """An earlier attempt of a shard holds its portfolios still: its worker was lost, but is not known to be dead."""
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def split(occasion: Occasion, portfolios: Sequence[str] | None, count: int) -> list[Shard]:
     """Split the requested portfolios, or all active ones, into shards."""
     database = store.engine_from_url(settings().database_url)
@@ -43,7 +44,7 @@ def split(occasion: Occasion, portfolios: Sequence[str] | None, count: int) -> l
     return sharded(store.portfolio_ids(database, occasion.policy.reads, portfolios), count)
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def compare_inputs(occasion: Occasion, ended: BatchReport) -> BatchReport:
     """Warn where shared inputs were changed between one shard and another: each reads its own snapshot."""
     changed = batch.changed_meanwhile(store.engine_from_url(settings().database_url), occasion.batch_id)
@@ -83,11 +84,13 @@ def rebalance_shard(
     database, root = store.engine_from_url(settings().database_url), settings().targets
     policy, as_of, batch_id = occasion.policy, occasion.as_of, occasion.batch_id
     try:
-        parts = stored.read(database, root, policy, as_of, portfolios, fresh=fresh, batch_id=batch_id, shard=shard)
-        done = _planned(database, occasion, parts) if dry_run else _published(database, occasion, shard, parts)
+        with stopwatch() as seconds:
+            parts = stored.read(database, root, policy, as_of, portfolios, fresh=fresh, batch_id=batch_id, shard=shard)
+            done = _planned(database, occasion, parts) if dry_run else _published(database, occasion, shard, parts)
     finally:
         database.dispose()  # a worker lives on, and its connections would
-    return done if shown is None else shortened(done, shown, ROWS)
+    timed = replace(done, seconds=seconds)
+    return timed if shown is None else shortened(timed, shown, ROWS)
 
 
 def _planned(database: Engine, occasion: Occasion, parts: Sequence[Inputs]) -> BatchReport:

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from core import store
 from core.policy import Policy
 from core.store import approvals
 from core.store.approvals import Asked
 from core.store.days import without_current_run
-from tasks.retries import DELAYS, RETRIES, on_outage
+from tasks.retries import retried
 from tasks.settings import settings
 
 
@@ -24,7 +21,7 @@ class Late:
     missing: Sequence[str]
 
 
-@task(retries=RETRIES, retry_delay_seconds=DELAYS, retry_condition_fn=on_outage, cache_policy=NO_CACHE)
+@retried
 def find_late(policy: Policy, as_of: date, now: datetime) -> Late:
     """The active portfolios that have no current run of a day; `now` has its zone."""
     database = store.engine_from_url(settings().database_url)

@@ -1,4 +1,4 @@
-"""Settings that are read at the first import, and the one Prefect server and the one PostgreSQL of a test process.
+"""Settings that are read at the first import, and the servers and databases of the tests.
 
 No telemetry, and a server without the services that no test looks at. Tests run side by side, so Polars gets one
 thread.
@@ -29,14 +29,13 @@ settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
-def prefect_server():
-    """The address of a Prefect server of its own, for all tests that run flows."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
+def prefect_server(tmp_path_factory):
+    """The address of the Prefect server of this run of the tests, see `tests.prefect_server`."""
+    from tests.prefect_server import prefect_server
 
-    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quiet, prefect_test_harness(server_startup_timeout=120):
-        yield PREFECT_API_URL.value()
+    folder = tmp_path_factory.getbasetemp()
+    with prefect_server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

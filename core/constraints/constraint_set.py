@@ -38,7 +38,8 @@ class ConstrainedWeights:
       none does) and `jointly` with the others (null: it stays as it is).
     - `relaxations`: one row per soft limit that gave way: constraint, scope, limit (configured), used, reason.
     - `solved`: one row per group solved exactly: its Euclidean distance to the weights handed in, and `gap`, by how
-      much the best weights could be nearer (0 but where names are counted or sizes asked for).
+      much the best weights could be nearer (0 but where names are counted or sizes asked for), and the `solver`:
+      newton, or clarabel for what does not converge there or is not of its form.
     """
 
     weights: pl.DataFrame

@@ -12,7 +12,9 @@ import polars as pl
 
 from core.approval import SHORT, Question, joint_hash
 from core.limits import TOLERANCE
-from core.results.summary import NONE, SHOWN, Row, markdown_table, percent, target_table
+from core.results.report import SHOWN
+from core.results.summary import target_table
+from core.results.tables import NONE, Row, markdown_table, percent
 from core.results.totals import figures_of
 from core.wording import counted
 

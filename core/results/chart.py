@@ -17,7 +17,8 @@ from html import escape
 import polars as pl
 
 from core.limits import TOLERANCE
-from core.results.summary import BatchReport, percent
+from core.results.report import BatchReport
+from core.results.tables import percent
 from core.wording import counted
 
 SHOWN = 12  # so many buckets, and so many moves

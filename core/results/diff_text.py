@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from core.results.diff import WANTED, RunDiff, RunFacts
-from core.results.summary import NONE, Row, in_units, percent
+from core.results.tables import NONE, Row, in_units, percent
 from core.schemas import CASH_SYMBOL
 from core.wording import counted
 

@@ -8,11 +8,12 @@ policy, input rows (`inputs_hashes`) and program version. Equal identities mean 
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
 from importlib.metadata import version
 
+import numpy as np
 import polars as pl
 
 from core.models import Inputs
@@ -21,6 +22,7 @@ from core.version import __version__
 
 COMPUTES = ("polars", "numpy", "scipy", "clarabel", "highspy")  # the libraries that targets depend on
 
+_OWNER = "owner of the row"  # no column of a frame
 OF_PORTFOLIO = ("portfolios", "positions", "cash", "overrides", "last_prices")
 
 
@@ -28,8 +30,24 @@ def content_hash(frame: pl.DataFrame) -> str:
     """SHA-256 of a frame's rows as a set; columns by name, numbers at full precision, null apart from an empty text."""
     ordered = frame.select(sorted(frame.columns))
     ordered = ordered.sort(ordered.columns, nulls_last=True) if ordered.width else ordered
-    text = ordered.write_csv(null_value="\\N", quote_style="non_numeric")
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_text(ordered)).hexdigest()
+
+
+def own_hashes(frame: pl.DataFrame, portfolio_ids: Sequence[str]) -> Mapping[str, str]:
+    """The `content_hash` of each portfolio's own rows, by portfolio; rows for all portfolios are everybody's own."""
+    columns, owner = sorted(frame.columns), pl.col("portfolio_id").cast(pl.String)
+    every = frame.filter(owner == ALL_PORTFOLIOS).join(
+        pl.DataFrame({_OWNER: portfolio_ids}, {_OWNER: pl.String}), how="cross"
+    )
+    own = frame.with_columns(owner.alias(_OWNER)).filter(pl.col(_OWNER).is_in(portfolio_ids))
+    rows = pl.concat([own, every]).sort(_OWNER, *columns, nulls_last=True)
+    header, text = _text(frame.select(columns).clear()), memoryview(_text(rows.select(columns)))
+    hashes = dict.fromkeys(portfolio_ids, hashlib.sha256(header).hexdigest())
+    start = len(header)
+    for name, end in zip(rows[_OWNER].rle().struct.field("value"), _ends_by_owner(rows, text, start), strict=True):
+        hashes[name] = hashlib.sha256(header + text[start:end]).hexdigest()
+        start = end
+    return hashes
 
 
 def frame_hashes(inputs: Inputs) -> Mapping[str, str]:
@@ -48,9 +66,9 @@ def inputs_hashes(inputs: Inputs, hashes: Mapping[str, str]) -> Mapping[str, str
     An override for all portfolios is everybody's own.
     """
     shared = {name: known for name, known in hashes.items() if name not in OF_PORTFOLIO}
-    own = {name: _by_portfolio(inputs.all_frames[name]) for name in OF_PORTFOLIO}
+    own = {name: own_hashes(inputs.all_frames[name], inputs.portfolio_ids) for name in OF_PORTFOLIO}
     return {
-        portfolio_id: _joined(shared | {name: _own_hash(parts, portfolio_id) for name, parts in own.items()})
+        portfolio_id: _joined(shared | {name: known[portfolio_id] for name, known in own.items()})
         for portfolio_id in inputs.portfolio_ids
     }
 
@@ -74,14 +92,18 @@ def environment() -> str:
     return f"Python {platform.python_version()}, {libraries}, {platform.system()} {platform.machine()}"
 
 
-def _by_portfolio(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    parts = frame.partition_by("portfolio_id", as_dict=True)
-    return {str(key): part for (key,), part in parts.items() if key is not None} | {"": frame.clear()}
+def _text(frame: pl.DataFrame) -> bytes:
+    return frame.write_csv(null_value="\\N", quote_style="non_numeric").encode()
 
 
-def _own_hash(parts: Mapping[str, pl.DataFrame], portfolio_id: str) -> str:
-    mine = [parts[key] for key in (portfolio_id, ALL_PORTFOLIOS) if key in parts]
-    return content_hash(pl.concat(mine or [parts[""]]))
+def _ends_by_owner(rows: pl.DataFrame, text: memoryview, start: int) -> list[int]:
+    """Where the text of each owner's rows ends; a cell may have line breaks of its own."""
+    words = [name for name, dtype in rows.schema.items() if dtype in (pl.String, pl.Enum) and name != _OWNER]
+    breaks = [pl.col(name).cast(pl.String).str.count_matches("\n", literal=True) for name in words]
+    counted = rows.select(_OWNER, lines=pl.sum_horizontal(pl.lit(1), *breaks).cum_sum())
+    last = counted.group_by(_OWNER, maintain_order=True).last()["lines"].to_numpy()
+    line_ends = np.flatnonzero(np.frombuffer(text, np.uint8, offset=start) == ord("\n")) + 1
+    return [start + int(end) for end in line_ends[last - 1]]
 
 
 def _joined(parts: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ import polars as pl
 
 from core.decisions.scoring import HELD_BONUS
 from core.limits import TOLERANCE
-from core.results.summary import NONE, Row, amount, in_units, percent, told_apart
+from core.results.tables import NONE, Row, amount, in_units, percent, told_apart
 from core.schemas import KEYS
 
 WIDTH = 32  # of a bar, in characters

@@ -1,139 +1,19 @@
 """The summary of a batch in Markdown, for a person with ten seconds, and its tables with every number formatted.
 
 `summary` tells refusals and their remedies first, then what became of each portfolio (`portfolio_lines`), which soft
-limits gave way (`relaxation_lines`), what was enforced (`enforced_lines`) and what the data gate says
-(`finding_lines`). `action_table`, `target_table` and
-`bucket_table` are rows of plain strings for any renderer.
+limits gave way (`relaxation_lines`), what was enforced (`enforced_lines`), what the data gate says (`finding_lines`),
+and where the time went. `action_table`, `target_table` and `bucket_table` are rows of plain strings for any renderer.
 """
 
-import datetime as dt
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from core.actions import COUNTS, sentences
-from core.approval import Question
-from core.results.totals import Totals, together, totals_of
-from core.schemas import Severity
+from core.actions import sentences
+from core.results.report import SHOWN, BatchReport, Outcome, gravest_first
+from core.results.tables import NONE, Row, amount, escaped, in_units, markdown_table, percent, told_apart
 from core.wording import counted
-
-SHOWN = 20  # so many lines of one kind a summary tells
-NONE = "–"
-FRAMES = ("targets", "actions", "findings", "bucket_statistics", "relaxations", "explanations", "decisions")
-WORDS = ("for example", "why")  # columns of sentences
-
-Row = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one run: `published`, `unchanged`, `restored`, `refused`, or `planned` in a dry run; and why.
-
-    `failed`: its shard did not come to an end; `busy`: somebody else is at work on it; `waiting`: a person must agree
-    first. The reason of a run that was published is what those said who had to agree to it. `supersedes` is the id of
-    the run whose place it took.
-    """
-
-    portfolio_id: str
-    outcome: str
-    reason: str | None = None
-    run_id: str | None = None
-    supersedes: str | None = None
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """Everything that is told about a batch; the frames have the schemas of their names.
-
-    Of a large batch in shards they hold a few rows only, and `counted` is what there was: see `shortened`.
-    """
-
-    as_of: dt.date
-    policy_name: str
-    batch_id: str
-    dry_run: bool
-    outcomes: Sequence[Outcome]
-    targets: pl.DataFrame = field(repr=False)
-    actions: pl.DataFrame = field(repr=False)
-    findings: pl.DataFrame = field(repr=False)
-    bucket_statistics: pl.DataFrame = field(repr=False)
-    relaxations: pl.DataFrame = field(repr=False)
-    explanations: pl.DataFrame = field(repr=False)
-    decisions: pl.DataFrame = field(repr=False)
-
-    removed: Sequence[str] = ()  # files that a killed run had left behind
-    missed: Sequence[dt.date] = ()  # sessions before this one that nobody ran
-    questions: Sequence[Question] = ()  # what persons are asked about the runs that wait for their approval
-    counted: Totals | None = field(default=None, repr=False)
-
-    @property
-    def totals(self) -> Totals:
-        """What is counted over all portfolios, whether their rows are here or not."""
-        return self.counted or totals_of({name: getattr(self, name) for name in FRAMES})
-
-    @property
-    def busy(self) -> list[Outcome]:
-        """The outcomes of the runs that somebody else is at work on."""
-        return [outcome for outcome in self.outcomes if outcome.outcome == "busy"]
-
-    @property
-    def superseding(self) -> list[Outcome]:
-        """The outcomes of the runs that took the place of another."""
-        return [outcome for outcome in self.outcomes if outcome.supersedes is not None]
-
-    @property
-    def refused(self) -> list[Outcome]:
-        """The outcomes of the refused runs."""
-        return [outcome for outcome in self.outcomes if outcome.outcome == "refused"]
-
-    @property
-    def failed(self) -> list[Outcome]:
-        """The outcomes of the runs of which nothing is known, as their shard failed."""
-        return [outcome for outcome in self.outcomes if outcome.outcome == "failed"]
-
-    @property
-    def counts(self) -> str:
-        """How many runs ended how, for example `2 published, 1 refused`."""
-        kinds = [outcome.outcome for outcome in self.outcomes]
-        return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-
-
-def joined(opened: BatchReport, parts: Sequence[BatchReport]) -> BatchReport:
-    """The report of a batch, with what its parts tell."""
-    every = [opened, *parts]
-    frames = {name: pl.concat([getattr(part, name) for part in every]) for name in FRAMES}
-    frames["findings"] = frames["findings"].unique(maintain_order=True)  # those of shared inputs are told once
-    outcomes = sorted((told for part in every for told in part.outcomes), key=lambda told: told.portfolio_id)
-    questions = sorted((each for part in every for each in part.questions), key=lambda each: each.portfolio_id)
-    cut = any(part.counted is not None for part in parts)
-    counted = together([part.totals for part in every]) if cut else None
-    return replace(opened, outcomes=outcomes, questions=questions, counted=counted, **frames)
-
-
-def shortened(report: BatchReport, portfolios: Collection[str], most: int) -> BatchReport:
-    """The report with at most so many target rows, actions and buckets, of these portfolios; of all others, the totals.
-
-    Of findings and relaxations so many are kept as a summary tells, of decisions and explanations none, and targets of
-    as many questions as are shown.
-    """
-    shown = pl.col("portfolio_id").is_in([*portfolios])
-    few = {name: getattr(report, name).filter(shown).head(most) for name in ("targets", "actions", "bucket_statistics")}
-    none = {name: getattr(report, name).clear() for name in ("decisions", "explanations")}
-    asked = [
-        question if place < SHOWN else replace(question, targets=question.targets.clear())
-        for place, question in enumerate(report.questions)
-    ]
-    return replace(
-        report,
-        findings=_gravest_first(report.findings).head(SHOWN),
-        relaxations=report.relaxations.head(5 * SHOWN),
-        questions=asked,
-        counted=report.totals,
-        **few,
-        **none,
-    )
 
 
 def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
@@ -152,6 +32,7 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         _section("Limits that gave way", markdown_table(relaxation_lines(report.relaxations)[: 5 * SHOWN], right=3)),
         _section("Enforced", markdown_table(enforced_lines(report.totals.enforced), right=1)),
         _section("Data", finding_lines(report.findings)[:SHOWN]),
+        _section("Time", _time_lines(report)),
         _section("Removed, left behind by a run that was killed", [f"- `{path}`" for path in report.removed[:SHOWN]]),
         _left_out(report),
     ]
@@ -168,7 +49,21 @@ def _approval_lines(report: BatchReport) -> list[str]:
     """Which runs wait for a person, and what was said of those that are published; that of a rejected one is told as
     its refusal."""
     said = [told for told in report.outcomes if told.reason and told.outcome not in ("refused", "busy", "failed")]
-    return [f"- **{told.portfolio_id}**: {_escaped(told.reason or '')}" for told in said]
+    return [f"- **{told.portfolio_id}**: {escaped(told.reason or '')}" for told in said]
+
+
+def _time_lines(report: BatchReport) -> list[str]:
+    """What each step took, and who solved what the chain of constraints alone does not."""
+    whole = sum(report.seconds.values())
+    rows = [
+        {"step": step, "seconds": f"{seconds:.2f}", "share": percent(seconds / whole)}
+        for step, seconds in report.seconds.items()
+    ]
+    if not rows:
+        return []
+    total = {"step": "all, beside Prefect's own", "seconds": f"{whole:.2f}", "share": percent(1.0)}
+    solved = ", ".join(f"{counted(runs, 'run')} by {solver}" for solver, runs in report.solvers.items())
+    return [*markdown_table([*rows, total], right=1), *(["", f"Solved exactly: {solved}."] if solved else [])]
 
 
 def _missed_lines(report: BatchReport) -> list[str]:
@@ -226,14 +121,9 @@ def enforced_lines(enforced: pl.DataFrame) -> list[Row]:
 def finding_lines(findings: pl.DataFrame) -> list[str]:
     """One line per finding of the data gate, the gravest first, each once however many portfolios it concerns."""
     return [
-        f"- **{row['severity'].replace('_', ' ')}**: {_escaped(row['message'])} {_escaped(row['remedy'])}"
-        for row in _gravest_first(findings).iter_rows(named=True)
+        f"- **{row['severity'].replace('_', ' ')}**: {escaped(row['message'])} {escaped(row['remedy'])}"
+        for row in gravest_first(findings).iter_rows(named=True)
     ]
-
-
-def _gravest_first(findings: pl.DataFrame) -> pl.DataFrame:
-    gravest = pl.col("severity").cast(pl.Enum([severity.value for severity in Severity]))
-    return findings.sort(gravest, maintain_order=True).unique(maintain_order=True)
 
 
 def action_table(actions: pl.DataFrame) -> list[Row]:
@@ -298,69 +188,12 @@ def bucket_table(statistics: pl.DataFrame) -> list[Row]:
     )
 
 
-def told_apart(rows: list[Row]) -> list[Row]:
-    """The rows of a table without the portfolio where it is the same in all of them."""
-    if len({row["portfolio"] for row in rows}) > 1:
-        return rows
-    return [{name: text for name, text in row.items() if name != "portfolio"} for row in rows]
-
-
-def percent(fraction: float, *, sign: bool = False) -> str:
-    """A fraction in percent with two places; never a negative zero."""
-    rounded = round(fraction * 100, 2) + 0.0
-    return f"{rounded:+.2f} %" if sign else f"{rounded:.2f} %"
-
-
-def in_units(constraint: str, limit: float | None) -> str:
-    """A limit of a constraint: in percent, or a count; a dash where there is none."""
-    if limit is None:
-        return NONE
-    return f"{limit:.0f}" if constraint in COUNTS else percent(limit)
-
-
-def amount(number: float | None) -> str:
-    """A number of currency or units with two places, or a dash."""
-    return NONE if number is None else f"{round(number, 2) + 0.0:,.2f}"
-
-
 def _counts(report: BatchReport) -> str:
     return f"{counted(len(report.outcomes), 'portfolio')}: {report.counts}"
 
 
 def _section(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"## {title}", "", *lines]) if lines else ""
-
-
-def markdown_table(rows: Sequence[Row], right: int | None = None) -> list[str]:
-    """A table; the columns from number `right` on are aligned to the right, but for sentences."""
-    if not rows:
-        return []
-    header = list(rows[0])
-    aligned = [right is not None and place >= right and name not in WORDS for place, name in enumerate(header)]
-    columns = [
-        _unit_on_top(name, [_escaped(row[name]) for row in rows], to_right)
-        for name, to_right in zip(header, aligned, strict=True)
-    ]
-    first, *cells = zip(*columns, strict=True)
-    rules = [":--" if not to_right else "--:" for to_right in aligned]
-    return [f"| {' | '.join(line)} |" for line in (first, rules, *cells)]
-
-
-def _unit_on_top(name: str, cells: list[str], is_number: bool) -> list[str]:
-    """A column with its name; where all of it is in percent, the name says so, which leaves room on narrow pages."""
-    told = [cell for cell in cells if cell != NONE]
-    if not (is_number and told and all(cell.endswith(" %") for cell in told)):
-        return [name, *map(_unbroken, cells)]
-    return [f"{name} %", *(cell.removesuffix(" %") for cell in cells)]
-
-
-def _unbroken(text: str) -> str:
-    """A number stays with its unit on one line."""
-    return text.replace(" %", "\u00a0%")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _left_out(report: BatchReport) -> str:

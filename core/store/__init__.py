@@ -5,7 +5,7 @@ from core.store.guard import Busy, Guard, guarded
 from core.store.input_files import InputSet, current_inputs, frames_of_several_contents, stored_inputs
 from core.store.leftovers import remove_leftovers
 from core.store.load import load_folder, load_frames
-from core.store.publish import Published, RunRecord, publish
+from core.store.publish import publish, publish_all
 from core.store.published import (
     day_before,
     days_done,
@@ -21,6 +21,7 @@ from core.store.published import (
     unnamed_files,
 )
 from core.store.read import portfolio_ids, read_inputs
+from core.store.records import Published, RunRecord
 from core.store.refusals import is_outage
 from core.store.retention import Retired, damages, inputs_kept, retire, space
 from core.store.upgrade import init, require_current
@@ -48,6 +49,7 @@ __all__ = [
     "load_frames",
     "portfolio_ids",
     "publish",
+    "publish_all",
     "read_current",
     "read_inputs",
     "read_runs",

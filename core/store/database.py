@@ -24,6 +24,7 @@ EXAMPLES = "for example sqlite:///var/evenkeel.db or postgresql+psycopg://user@h
 DRIVERS = ("sqlite+pysqlite", "postgresql+psycopg")
 BUSY_SECONDS = 30  # how long SQLite waits for another writer
 KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}  # libpq's, in seconds
+_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(sa.bindparam("lock", type_=sa.Text), 0)))
 READS = "evenkeel_reads"  # an execution option: this connection's transactions only read
 
 
@@ -98,6 +99,5 @@ def writing(engine: Engine, lock: str) -> Iterator[Connection]:
     """One transaction that writes. `lock` names what it changes: no two with the same name run at the same time."""
     with explained(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            key = sa.func.hashtextextended(f"evenkeel {lock}", 0)
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+            connection.execute(_LOCK, {"lock": f"evenkeel {lock}"})
         yield connection

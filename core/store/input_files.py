@@ -26,6 +26,7 @@ from core.store.columns import fitted, types_of
 from core.store.database import reading
 from core.store.files import read_parquet, write_file
 from core.store.tables import input_frames, runs
+from core.timing import timed
 
 LAST_PRICES = "last_prices"  # the one frame that is no input table
 FOLDER = "_inputs"  # readers of a Parquet data set pass over names that begin so
@@ -36,6 +37,7 @@ def input_path(frame_hash: str) -> str:
     return f"{FOLDER}/{frame_hash}.parquet"
 
 
+@timed("input files")
 def keep_inputs(connection: Connection, root: Path, inputs: Inputs, hashes: Mapping[str, str]) -> None:
     """Write the files of a set of inputs that are not there yet, and name them; `hashes` are those of the frames."""
     set_id = inputs_id(hashes)

@@ -21,13 +21,14 @@ from core.store.input_files import FOLDER, input_path
 from core.store.tables import input_frames, runs
 
 LOCK = "evenkeel files"
+_SHARED = sa.select(sa.func.pg_advisory_xact_lock_shared(sa.func.hashtextextended(LOCK, 0)))
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between attempts
 
 
 def while_files_are_written(connection: Connection) -> None:
     """Keep files that this transaction writes from being taken for leftovers before it ends."""
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_key())))
+        connection.execute(_SHARED)
 
 
 def until_no_files_are_written(connection: Connection) -> None:

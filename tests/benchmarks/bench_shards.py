@@ -1,10 +1,12 @@
-"""A batch in shards, from the database to published targets: seconds, and the memory that each process takes at most.
+"""A batch in shards, from the database to published targets: seconds, steps, and the memory that it takes at most.
 
-`python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=50] [--sqlite]`, by default 200x500 and
-1000x500, on a PostgreSQL server of its own that syncs each commit to disk. Each size is filled into a new database and
-then run by a process of its own, shard after shard, without Prefect: `seconds` are those of reading, deciding,
-verifying and publishing; `resident` is the most memory that this process had (`ru_maxrss`), less is what it had before
-its first shard. Run in one shard too, the same size tells what shards save.
+`python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=50] [--at-once=2] [--steps] [--whole]
+[--sqlite]`, by default 200x500 and 1000x500, on a PostgreSQL server of its own that syncs each commit to disk. Each
+size is filled into a new database and then run by a process of its own, `--at-once` shards on as many threads, as the
+flow does by default, but without Prefect: `seconds` are those of reading, deciding, verifying, explaining and
+publishing, after a dry run of one portfolio, which loads the libraries; `resident` is the most memory that this process
+had (`ru_maxrss`), of which it had `before` at first. `--steps` tells where the time went, added up over the threads;
+`--whole` runs the same size in one shard too.
 """
 
 import argparse
@@ -13,42 +15,55 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 import polars as pl
+from sqlalchemy.engine import Engine
 
 from core import batch, store, stored
 from core.batch import Occasion
-from core.models import sharded
+from core.models import Shard, sharded
+from core.policy import Policy
 from core.policy_file import parse_policy
-from core.results.summary import joined, shortened
+from core.results.report import BatchReport, joined, shortened
+from core.timing import stopwatch
 from tasks.artifacts import ROWS, told_in_full
+from tasks.runners import WORKERS
 
 AS_OF = dt.date(2026, 7, 31)
 BUCKETS = 11
 POLICY = """
 name: bench
-data_gate: {max_jump: 10}
+data_gate: {{max_jump: 10}}
 limits:
-  max_total_positions: 500
-  max_new_positions: 500
-  initial_new_positions: 500
+  max_total_positions: {names}
+  max_new_positions: {names}
+  initial_new_positions: {names}
   min_score_threshold: 0.0
   min_score_new_position: 0.0
-  max_single_position_pct: 0.01
+  max_single_position_pct: {five_times_equal}
   enable_bucket_diversification: true
-  max_positions_per_bucket: 500
+  max_positions_per_bucket: {names}
   max_allocation_per_bucket: 0.2
-sizing: {kind: score_weighted}
+  min_buckets_represented: 0
+sizing: {{kind: score_weighted}}
 constraints:
-  - {kind: long_only}
-  - {kind: turnover, max_turnover: 0.2}
+  - {{kind: long_only}}
+  - {{kind: turnover, max_turnover: 0.2}}
 """
+
+
+def policy_for(names: int) -> Policy:
+    """The limits of a portfolio that may hold so many names."""
+    return parse_policy(POLICY.format(names=names, five_times_equal=5 / names), "of the benchmark")
 
 
 def market(portfolios: int, names: int) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -72,29 +87,40 @@ def market(portfolios: int, names: int) -> Iterator[tuple[str, pl.DataFrame]]:
         yield "positions", pl.DataFrame({**rows, "as_of": AS_OF, "quantity": quantities})
 
 
-def run(url: str, root: Path, shards: int) -> dict[str, float]:
+def run(url: str, root: Path, names: int, shards: int, at_once: int) -> dict[str, Any]:
     """Run the batch in this process; what it took."""
-    database, policy = store.engine_from_url(url), parse_policy(POLICY, "of the benchmark")
+    database, policy = store.engine_from_url(url), policy_for(names)
     occasion = Occasion(policy, AS_OF, "bench", dt.datetime.now(dt.UTC))
-    before, start = resident(), perf_counter()
+    before = resident()
+    batch.rebalance(database, root, occasion, ["p00000"], clock=lambda: occasion.started_at, dry_run=True)
+    start = perf_counter()
     ids = store.portfolio_ids(database, policy.reads)
     shown = told_in_full(ids) or ids
-    told = batch.opened(occasion)
-    for shard in sharded(ids, shards):
-        with store.guarded(database, AS_OF, shard.portfolio_ids, "bench", occasion.started_at) as guard:
-            guard.require_held()
-            parts = stored.read(database, root, policy, AS_OF, None, fresh=True, batch_id="bench", shard=shard)
-            now = {"clock": lambda: dt.datetime.now(dt.UTC), "dry_run": False}
-            done = [batch.rebalanced(database, root, occasion, part, **now) for part in parts]
-        told = joined(told, [shortened(joined(batch.opened(occasion), done), shown, ROWS)])
-    refused = len(told.refused)
+    with ThreadPoolExecutor(at_once) as threads:
+        done = threads.map(lambda shard: shard_done(database, root, occasion, shard, shown), sharded(ids, shards))
+        told = joined(batch.opened(occasion), list(done))
     return {
         "seconds": perf_counter() - start,
         "resident": resident(),
         "before": before,
-        "published": len(told.outcomes) - refused,
+        "published": len(told.outcomes) - len(told.refused),
         "rows": told.totals.rows["targets"],
+        "steps": told.seconds,
     }
+
+
+def shard_done(database: Engine, root: Path, occasion: Occasion, shard: Shard, shown: Sequence[str]) -> BatchReport:
+    """What became of a shard."""
+    as_of, policy = occasion.as_of, occasion.policy
+    with (
+        stopwatch() as seconds,
+        store.guarded(database, as_of, shard.portfolio_ids, shard.name, occasion.started_at) as guard,
+    ):
+        guard.require_held()
+        parts = stored.read(database, root, policy, as_of, None, fresh=True, batch_id="bench", shard=shard)
+        now = {"clock": lambda: dt.datetime.now(dt.UTC), "dry_run": False}
+        done = [batch.rebalanced(database, root, occasion, part, **now) for part in parts]
+    return shortened(replace(joined(batch.opened(occasion), done), seconds=seconds), shown, ROWS)
 
 
 def resident() -> float:
@@ -118,45 +144,62 @@ def databases(on_sqlite: bool) -> Iterator[Iterator[str]]:
         server.remove()
 
 
-def measured(url: str, portfolios: int, names: int, shards: int) -> dict[str, float]:
-    """Fill a database, and run it in a process of its own."""
+def measured(url: str, portfolios: int, names: int, *how: int) -> dict[str, Any]:
+    """Fill a database, and run it in a process of its own, in so many shards, so many at once."""
     database = store.engine_from_url(url)
     store.init(database)
     for table, rows in market(portfolios, names):
         store.load_frames(database, {table: rows})
     database.dispose()
     with TemporaryDirectory() as root:
-        command = [sys.executable, "-m", "tests.benchmarks.bench_shards", "--child", url, root, str(shards)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.bench_shards",
+            "--child",
+            url,
+            root,
+            *map(str, (names, *how)),
+        ]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return dict(json.loads(told.splitlines()[-1]))
+
+
+def tell_steps(steps: Mapping[str, float], portfolios: int) -> None:
+    """Print what each step took."""
+    whole = sum(steps.values())
+    for step, seconds in [*steps.items(), ("all steps", whole)]:
+        print(f"{step:>20} {seconds:8.2f} s {seconds / whole:7.1%} {1000 * seconds / portfolios:8.2f} ms per portfolio")
 
 
 def main() -> None:
     """Print a line per size and number of shards."""
     if sys.argv[1:2] == ["--child"]:
-        url, root, shards = sys.argv[2:]
-        print(json.dumps(run(url, Path(root), int(shards))))
+        url, root, *how = sys.argv[2:]
+        print(json.dumps(run(url, Path(root), *map(int, how))))
         return
     asked = argparse.ArgumentParser()
     asked.add_argument("sizes", nargs="*", default=["200x500", "1000x500"])
     asked.add_argument("--per-shard", type=int, default=50)
-    asked.add_argument("--sqlite", action="store_true")
+    asked.add_argument("--at-once", type=int, default=WORKERS)
+    asked.add_argument("--steps", action="store_true", help="where the time went")
     asked.add_argument("--whole", action="store_true", help="also in one shard")
+    asked.add_argument("--sqlite", action="store_true")
     given = asked.parse_args()
-    print(
-        f"{'portfolios x names':>20} {'shards':>7} {'seconds':>8} {'resident MB':>12} {'before MB':>10} {'targets':>10}"
-    )
+    columns = ("shards", "at once", "seconds", "resident MB", "before MB", "targets")
+    print(f"{'portfolios x names':>20}", *(f"{column:>12}" for column in columns))
     with databases(given.sqlite) as urls:
         for size in given.sizes:
             portfolios, names = map(int, size.split("x"))
             for shards in [1] * given.whole + [-(-portfolios // given.per_shard)]:
-                told = measured(next(urls), portfolios, names, shards)
+                told = measured(next(urls), portfolios, names, shards, given.at_once)
                 if told["published"] != portfolios:
                     raise SystemExit(f"{told['published']:.0f} of {portfolios} portfolios were published")
-                figures = (
-                    f"{told['seconds']:8.1f} {told['resident']:12,.0f} {told['before']:10,.0f} {told['rows']:10,.0f}"
-                )
-                print(f"{size:>20} {shards:7} {figures}", flush=True)
+                figures = [f"{shards:12}", f"{given.at_once:12}", f"{told['seconds']:12.1f}"]
+                figures += [f"{told[name]:12,.0f}" for name in ("resident", "before", "rows")]
+                print(f"{size:>20}", *figures, flush=True)
+                if given.steps:
+                    tell_steps(told["steps"], portfolios)
 
 
 if __name__ == "__main__":

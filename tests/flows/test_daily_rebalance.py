@@ -73,6 +73,9 @@ def test_the_artifacts_tell_the_run(database):
     shown = artifacts(run())
     assert shown["rebalance-summary"].startswith("# Rebalance of Friday, 2026-11-20")
     assert "| balanced | published | 9 | 3 | 2 |" in shown["rebalance-summary"]
+    _, time = shown["rebalance-summary"].split("## Time\n\n")
+    steps = [line.split(" | ")[0] for line in time.splitlines() if line.startswith("|")]
+    assert steps[2:4] + steps[-2:] == ["| reading", "| data gate", "| publishing", "| all, beside Prefect's own"]
     for kind in ("targets", "enforcement-actions", "buckets", "explanations"):
         assert {f"{kind}-{portfolio_id}" for portfolio_id in PORTFOLIOS} <= shown.keys()
     rows = shown["enforcement-actions-balanced"]

@@ -3,7 +3,6 @@
 import datetime as dt
 
 import pytest
-from prefect.artifacts import Artifact
 from prefect.exceptions import ParameterTypeError
 
 from core import store
@@ -17,6 +16,7 @@ from flows.watchdog import watchdog
 from tasks.housekeeping import size
 from tasks.settings import settings
 from tests.flows.conftest import AS_OF, PORTFOLIOS
+from tests.flows.test_daily_rebalance import artifacts
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -48,7 +48,7 @@ def test_what_is_superseded_is_kept_for_the_period_and_then_removed_and_told(pub
     assert state.is_completed()
     assert "0 target files and 0 sets of inputs; " in state.message
     assert not stray.exists()
-    assert "as_of=2019-01-02/half.tmp" in Artifact.get("housekeeping").data
+    assert "as_of=2019-01-02/half.tmp" in artifacts(state)["housekeeping"]
 
     monkeypatch.setattr(module, "datetime", InTwoYears)
     state = kept()
@@ -69,7 +69,7 @@ def test_a_damaged_file_fails_the_housekeeping_with_its_name_and_the_remedy(publ
     state = kept()
     assert state.is_failed()
     assert state.message.startswith("1 run is damaged. concentrated of 2026-11-20: ")
-    told = Artifact.get("housekeeping").data
+    told = artifacts(state)["housekeeping"]
     assert told.index("Restore the file") < told.index("| what |")
     assert path in told
 
@@ -127,8 +127,9 @@ def test_the_watchdog_tells_who_waits_for_a_person_since_when_and_in_which_run(d
 def test_the_housekeeping_closes_the_questions_that_nobody_answered_in_time_and_tells_them(database):
     ask(database, "concentrated", NOW - HOUR)
     ask(database, "newcomer", NOW - 3 * HOUR)
-    assert kept().message.endswith(" 1 question that nobody answered in time closed.")
-    assert "## Not approved in time, and refused\n\n- newcomer on 2026-11-20\n" in Artifact.get("housekeeping").data
+    state = kept()
+    assert state.message.endswith(" 1 question that nobody answered in time closed.")
+    assert "## Not approved in time, and refused\n\n- newcomer on 2026-11-20\n" in artifacts(state)["housekeeping"]
     assert approvals.read_approvals(database)["decision"].to_list() == [None, "timed out"]
     assert kept().message.endswith(" 0 questions that nobody answered in time closed.")
 

@@ -137,20 +137,28 @@ def test_a_shard_that_fails_for_good_is_named_with_its_portfolios_and_the_others
 
 def test_a_shard_is_tried_again_after_an_outage_and_finds_what_it_had_published(many, monkeypatch):
     monkeypatch.setattr(rebalance_shard, "retry_delay_seconds", [0.0])
-    honest, cut = store.publish, []
+    honest, cut = store.publish_all, []
 
-    def away_once(engine, root, record, now):
-        if record.portfolio_id == "p05" and not cut:
-            cut.append(record)
-            gone = sa.exc.OperationalError("SELECT 1", {}, Exception("connection refused"))
-            raise StoreError("the database is away") from gone
-        return honest(engine, root, record, now)
+    def away_once(engine, root, records, clock):
+        done = honest(engine, root, records, clock)
+        for record in records:
+            if record.portfolio_id == "p05" and not cut:
+                cut.append(record)
+                gone = sa.exc.OperationalError("SELECT 1", {}, Exception("connection refused"))
+                raise StoreError("the database is away") from gone
+            yield next(done)
 
-    monkeypatch.setattr(store, "publish", away_once)
+    monkeypatch.setattr(store, "publish_all", away_once)
     report = run(3)
     assert cut
     assert set(outcomes(report).values()) == {"published"}
     assert store.read_runs(many).height == 21
+
+
+def test_the_time_of_all_shards_is_told_by_step(database):
+    report = run(3, dry_run=True)
+    assert {"reading", "data gate", "constraints", "records"} <= report.seconds.keys()
+    assert all(seconds > 0 for seconds in report.seconds.values())
 
 
 def test_what_others_are_doing_is_left_to_them(database):
@@ -225,18 +233,20 @@ def end_once(marker, portfolio_id):
 
     from core import store
 
-    honest = store.publish
+    honest = store.publish_all
 
-    def deadly(engine, root, record, now):
-        if record.portfolio_id == portfolio_id:
-            try:
-                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
-                os.kill(os.getpid(), signal.SIGKILL)
-            except FileExistsError:
-                pass
-        return honest(engine, root, record, now)
+    def deadly(engine, root, records, clock):
+        done = honest(engine, root, records, clock)
+        for record in records:
+            if record.portfolio_id == portfolio_id:
+                try:
+                    os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+                    os.kill(os.getpid(), signal.SIGKILL)
+                except FileExistsError:
+                    pass
+            yield next(done)
 
-    store.publish = deadly
+    store.publish_all = deadly
 
 
 @pytest.mark.end_to_end

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 from core import store
 from core.policy import Policy
 from core.results import summary
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 from core.schemas import INPUTS
 from tests.soak.hostile_market import Row
 

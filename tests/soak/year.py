@@ -39,7 +39,7 @@ from sqlalchemy.engine import Engine
 
 from core import batch, store
 from core.policy import Policy
-from core.results.summary import BatchReport
+from core.results.report import BatchReport
 from core.wording import counted
 from deployments.replay import NO_ACTIONS, Desk, Market, morning, opened
 from flows import occasion

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.limits import RebalancingLimits
 from core.results.chart import CARD, FULL, Mark, bucket_marks, charts, image, most_traded, name_marks
-from core.results.summary import Outcome
+from core.results.report import Outcome
 from core.results.targets import bucket_statistics
 from tests.core.results.test_summary import made, report
 

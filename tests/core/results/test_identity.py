@@ -2,9 +2,11 @@ import datetime as dt
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.models import Inputs
-from core.results.identity import content_hash, frame_hashes, inputs_hashes, run_id
+from core.results.identity import content_hash, frame_hashes, inputs_hashes, own_hashes, run_id
 
 FRAME = pl.DataFrame({"symbol": ["A", "B"], "value": [0.1, 0.2], "note": ["", None]})
 
@@ -83,3 +85,18 @@ def test_every_part_of_a_run_counts():
         known,
     }
     assert len(others) == 5
+
+
+TEXTS = st.sampled_from(["", "a", "x\ny", "\n", '"', '"\n', "\r\n", "\\N", ",", None, "é"])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["p", "q", "all", "other", "with\nbreak"]), st.floats(), TEXTS), max_size=20),
+    st.booleans(),
+)
+def test_the_hashes_of_all_portfolios_are_those_of_their_own_rows(rows, numbers_only):
+    frame = pl.DataFrame(rows, schema={"portfolio_id": pl.String, "n": pl.Float64, "text": pl.String}, orient="row")
+    frame = frame.select("n", "portfolio_id") if numbers_only else frame
+    asked = ["p", "q", "nobody", "with\nbreak"]
+    expected = {name: content_hash(frame.filter(pl.col("portfolio_id").is_in([name, "all"]))) for name in asked}
+    assert own_hashes(frame, asked) == expected

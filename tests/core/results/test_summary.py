@@ -3,17 +3,9 @@ import pytest
 
 from core.actions import action_rows, numbered
 from core.limits import RebalancingLimits
-from core.results.summary import (
-    BatchReport,
-    Outcome,
-    action_table,
-    amount,
-    bucket_table,
-    markdown_table,
-    percent,
-    summary,
-    target_table,
-)
+from core.results.report import BatchReport, Outcome, joined
+from core.results.summary import action_table, bucket_table, summary, target_table
+from core.results.tables import amount, markdown_table, percent
 from core.results.targets import bucket_statistics, targets
 from core.schemas import Actions, Decisions, Explanations, Findings, Relaxations, empty
 from tests.core.decisions.build import AS_OF, rows
@@ -61,6 +53,18 @@ def test_a_portfolio_is_one_line_with_units():
     assert told.startswith("# Rebalance of Monday, 2026-01-05\n\nPolicy **calm** · 1 portfolio: 1 published\n")
     assert "turnover % | gross % | net % | cash % |" in told.replace("\u00a0", " ")
     assert "| p | published | 2 | 1 | 0 | 22.50 | 50.00 | 50.00 | 50.00 |" in told
+
+
+def test_the_time_of_each_step_adds_up_and_the_solvers_are_counted():
+    parts = [
+        report([Outcome("p", "published")], seconds={"reading": 0.5, "targets": 1.0}, solvers={"newton": 2}),
+        report([Outcome("q", "published")], seconds={"targets": 0.5}, solvers={"newton": 1, "clarabel": 1}),
+    ]
+    told = summary(joined(report([]), parts)).replace("\u00a0", " ")
+    assert "## Time\n\n| step | seconds | share % |\n| :-- | --: | --: |\n| reading | 0.50 | 25.00 |" in told
+    assert "| targets | 1.50 | 75.00 |\n| all, beside Prefect's own | 2.00 | 100.00 |" in told
+    assert "Solved exactly: 3 runs by newton, 1 run by clarabel." in told
+    assert "## Time" not in summary(report([Outcome("p", "published")]))
 
 
 def test_a_number_in_a_column_of_several_units_stays_with_its_own_on_one_line():

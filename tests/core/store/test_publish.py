@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 from core.errors import PublishingRefusedError, StoreError
-from core.store import Published, RunRecord, publish, read_current, read_runs, read_targets, run_rows
+from core.store import Published, RunRecord, publish, publish_all, read_current, read_runs, read_targets, run_rows
 from core.store.database import reading
 from core.store.files import write_file
 from core.store.input_files import FOLDER
-from core.store.publish import Done, Status
+from core.store.records import Done, Status
 from core.store.tables import outputs, promotions, runs
 from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record, target_rows
 
@@ -219,6 +219,7 @@ def _weight(weight: float | None) -> pl.DataFrame:
         (target_rows("core", YESTERDAY, {"AAA": 0.1}), "rows of this run"),
         (record().targets.drop("close"), "Targets declares them: see close"),
         (record().targets.with_columns(pl.col("score").cast(pl.String)), "see score"),
+        (record().targets.select(sorted(record().targets.columns)), "the order"),
     ],
 )
 def test_targets_that_cannot_be_meant_are_not_published(
@@ -230,10 +231,42 @@ def test_targets_that_cannot_be_meant_are_not_published(
     assert not root.exists()
 
 
+# several runs
+
+
+def several() -> list[RunRecord]:
+    """Runs of other portfolios, with more rows and fewer, one of them refused."""
+    return [
+        record("r1", "one"),
+        record("r2", "two", breaches=breach("two")),
+        record("r3", "three", targets=target_rows("three", TODAY, {"AAA": 0.2}), findings=record().findings.clear()),
+        record("r4", "four"),
+    ]
+
+
+def test_runs_that_are_published_together_keep_their_own_rows(engine: Engine, root: Path) -> None:
+    done = list(publish_all(engine, root, several(), lambda: LATER))
+    assert [each.outcome for each in done] == ["published", "refused", "published", "published"]
+    of_refused = ("findings", "breaches", "relaxations", "decisions")
+    for run in several():
+        for table in outputs:
+            kept = run.rows(table) if not run.refused or table in of_refused else run.rows(table).clear()
+            assert run_rows(engine, table, run.run_id).equals(kept), (run.run_id, table)
+    assert read_targets(engine, root).equals(read_current(engine))
+
+
+def test_the_run_whose_targets_cannot_be_meant_is_named_and_none_is_published(engine: Engine, root: Path) -> None:
+    wrong = [*several(), record("r5", "five", targets=target_rows("four", TODAY, {"AAA": 0.1}))]
+    with pytest.raises(PublishingRefusedError, match="targets of portfolio 'five' on 2026-07-31 must be rows of this"):
+        list(publish_all(engine, root, wrong, lambda: LATER))
+    assert read_runs(engine).is_empty()
+    assert not root.exists()
+
+
 # killed half way
 
 
-@pytest.mark.parametrize("step", ["keep_inputs", "write_file", "_insert_run", "_insert_rows", "_promote"])
+@pytest.mark.parametrize("step", ["keep_inputs", "write_file", "_insert_run", "_step_back", "_promote"])
 def test_a_run_killed_half_way_is_nowhere_and_can_be_run_again(
     engine: Engine, root: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
