@@ -1,4 +1,4 @@
-"""Settings that are read at the first import, and the servers and databases of the tests.
+"""Settings that are read at the first import, and the servers and databases of a test process.
 
 No telemetry, and a server without the services that no test looks at. Tests run side by side, so Polars gets one
 thread.
@@ -30,11 +30,10 @@ settings.load_profile("patient")
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory):
-    """The address of the Prefect server of this run of the tests, see `tests.prefect_server`."""
+    """The address of a Prefect server of its own, for all tests that run flows: see `tests.prefect_server`."""
     from tests.prefect_server import prefect_server
 
-    folder = tmp_path_factory.getbasetemp()
-    with prefect_server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as url:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
         yield url
 
 
@@ -42,7 +41,7 @@ def prefect_server(tmp_path_factory):
 def demo_database(tmp_path_factory):
     """An SQLite file with the demo market of 2026-11-20, filled once; each test that needs it takes a copy."""
     from core import store
-    from deployments.demo_market import demo_market
+    from tests.demo import demo_market
 
     path = tmp_path_factory.mktemp("demo") / "evenkeel.db"
     engine = store.engine_from_url(f"sqlite:///{path}")
@@ -98,7 +97,7 @@ def any_database(request):
 def demo_template(postgres_server):
     """A PostgreSQL database with the same market, for `postgres_server` to copy."""
     from core import store
-    from deployments.demo_market import demo_market
+    from tests.demo import demo_market
 
     def fill(engine):
         store.init(engine)

@@ -6,6 +6,7 @@ and `honest`, under the same limits, is published.
 """
 
 import datetime as dt
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from typing import get_args
@@ -79,12 +80,19 @@ def market():
     return {name: pl.DataFrame(rows, INPUTS[name].create_empty().schema, orient="row") for name, rows in tables.items()}
 
 
-@pytest.fixture
-def database(tmp_path):
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    store.init(engine)
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, sqlite_template):
+    """An SQLite file with the market, to copy."""
+    path = shutil.copy(sqlite_template, tmp_path_factory.mktemp("last_word"))
+    engine = store.engine_from_url(f"sqlite:///{path}")
     store.load_frames(engine, market())
-    return engine
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def database(filled, tmp_path):
+    return store.engine_from_url(f"sqlite:///{shutil.copy(filled, tmp_path)}")
 
 
 def run(database, tmp_path, constraints, limits=LIMITS):

@@ -14,8 +14,8 @@ from core.batch import Occasion
 from core.reproduce import BITS, DIFFERS, IN_PART, UNCHECKED, VERIFIED, leftovers, verdicts, verification
 from core.results import identity
 from core.store.tables import runs
-from deployments.demo_market import demo_market
 from tasks.settings import named_policy, policy_names
+from tests.demo import demo_market
 
 AS_OF = dt.date(2026, 11, 20)
 NOON = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 
 import pytest
 
@@ -21,10 +22,11 @@ def lower(portfolio="core"):
     return {"targets": targets, "policy": "limits: {max: 1}\n"}
 
 
-@pytest.fixture
-def engine(tmp_path):
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    store.init(engine)
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, sqlite_template):
+    folder = tmp_path_factory.mktemp("filled")
+    shutil.copy(sqlite_template, folder / "evenkeel.db")
+    engine = store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}")
     made = [
         record("aaaaaa1", as_of=YESTERDAY),
         record("aaaaaa2"),
@@ -34,8 +36,16 @@ def engine(tmp_path):
         record("dddddd1", portfolio="third"),
     ]
     for run in made:
-        publish(engine, tmp_path / TARGETS, run, NOON)
-    return engine
+        publish(engine, folder / TARGETS, run, NOON)
+    engine.dispose()
+    return folder
+
+
+@pytest.fixture
+def engine(filled, tmp_path):
+    """A copy of it for each test."""
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    return store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`evenkeel explain`, on a store with a run of each kind."""
 
 import datetime as dt
+import shutil
 
 import polars as pl
 import pytest
@@ -15,11 +16,12 @@ from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record, tar
 TOMORROW = dt.date(2026, 8, 1)
 
 
-@pytest.fixture
-def engine(tmp_path):
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, sqlite_template):
     """`core` published twice today and once yesterday, `other` published today, `third` refused."""
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    store.init(engine)
+    folder = tmp_path_factory.mktemp("filled")
+    shutil.copy(sqlite_template, folder / "evenkeel.db")
+    engine = store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}")
     runs = [
         record("r0", as_of=YESTERDAY),
         record("r1"),
@@ -28,8 +30,16 @@ def engine(tmp_path):
         record("r4", portfolio="third", breaches=breach("third")),
     ]
     for run in runs:
-        publish(engine, tmp_path / "targets", run, NOON)
-    return engine
+        publish(engine, folder / "targets", run, NOON)
+    engine.dispose()
+    return folder
+
+
+@pytest.fixture
+def engine(filled, tmp_path):
+    """A copy of it for each test."""
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    return store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
 
 
 def explained(engine, symbol="AAA", portfolio=None, as_of=None, *, markdown=False):

@@ -56,8 +56,7 @@ def changed(policy: Policy, way: dict, value: float) -> Policy:
     return policy.model_copy(update={"constraints": tuple(constraints)})
 
 
-def planned(engine, policy, as_of):
-    judged = batch.judged(read_afresh(engine, policy, as_of, ["tight"]), policy)
+def planned(judged, policy):
     return decided(considered_universe(judged.gated, policy), judged.signal_values, judged.gated.nav, policy)
 
 
@@ -71,13 +70,14 @@ def days(tmp_path_factory):
     opened(engine, market, ["tight"])
     for day in market.days:
         store.load_frames(engine, morning(desk, day, []))
-        plan = planned(engine, TIGHT, day)
+        judged = batch.judged(read_afresh(engine, TIGHT, day, ["tight"]), TIGHT)  # no other limits change that
+        plan = planned(judged, TIGHT)
         ways = plan.ways_out.rows(named=True)
-        alone = [planned(engine, changed(TIGHT, way, way["alone"]), day) for way in ways if way["alone"] is not None]
+        alone = [planned(judged, changed(TIGHT, way, way["alone"])) for way in ways if way["alone"] is not None]
         jointly = TIGHT
         for way in ways:
             jointly = jointly if way["jointly"] is None else changed(jointly, way, way["jointly"])
-        together = planned(engine, jointly, day) if ways else plan
+        together = planned(judged, jointly) if ways else plan
         made.append((day, plan, alone, together))
         desk.trade(together.targets)
     return made

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 
 import pytest
 import sqlalchemy as sa
@@ -18,14 +19,15 @@ from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record
 TOMORROW = dt.date(2026, 8, 1)
 
 
-@pytest.fixture
-def engine(tmp_path):
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, sqlite_template):
     """`core` published twice today and once yesterday, `other` today, `third` refused today, and again tomorrow.
 
     The runs kept inputs of a program that says nothing about them, so that file and rows are all there is to check.
     """
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    store.init(engine)
+    folder = tmp_path_factory.mktemp("filled")
+    shutil.copy(sqlite_template, folder / "evenkeel.db")
+    engine = store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}")
     made = [
         record("run000", as_of=YESTERDAY),
         record("run001"),
@@ -35,10 +37,18 @@ def engine(tmp_path):
         record("run005", portfolio="third", as_of=TOMORROW, breaches=breach("third", TOMORROW)),
     ]
     for run in made:
-        publish(engine, tmp_path / "targets", run, NOON)
+        publish(engine, folder / "targets", run, NOON)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE runs SET inputs_id = NULL"))
-    return engine
+    engine.dispose()
+    return folder
+
+
+@pytest.fixture
+def engine(filled, tmp_path):
+    """A copy of it for each test."""
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    return store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
 
 
 def chosen(engine, as_of=None, portfolio=None, run=None, *, every=False):

@@ -12,22 +12,24 @@ from psycopg import sql
 
 from core import Policy, batch, store
 from core.errors import StoreError
-from deployments.demo_market import demo_market
+from tests.demo import demo_market
 
 PAGE = Path(__file__).parents[2] / "docs" / "database.md"
 AS_OF = dt.date(2026, 11, 20)
+EARLIER = AS_OF - dt.timedelta(days=1)
 NOON = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 ROLES = ("evenkeel_load", "evenkeel_run", "evenkeel_look")
 BATCHES = count()
 
 
 @pytest.fixture(scope="module")
-def granted(postgres_server):
-    """The addresses by role of one database with the grants of the page."""
+def granted(postgres_server, demo_template):
+    """The addresses by role of one database with the grants of the page, and with the cash of a day before."""
     (script,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    with postgres_server.database() as url:
+    with postgres_server.database(demo_template) as url:
         name = sa.make_url(url).database
         postgres_server.execute(script.replace("DATABASE evenkeel", f"DATABASE {name}"), database=name)
+        store.load_frames(store.engine_from_url(url), {"cash": demo_market(EARLIER)["cash"]})
         yield {"owner": url} | {role: postgres_server.url(name, role=role) for role in ROLES}
         for role in ROLES:
             drop = [sql.SQL(words).format(sql.Identifier(role)) for words in ("DROP OWNED BY {}", "DROP ROLE {}")]
@@ -94,13 +96,10 @@ def test_the_other_roles_cannot_publish(granted, role):
 )
 def test_without_a_grant_a_run_publishes_nothing_and_says_what_to_do(granted, tmp_path, postgres_server, grant):
     name = sa.make_url(granted["owner"]).database
-    store.load_frames(engine(granted, "owner"), demo_market(AS_OF))
-    day = AS_OF - dt.timedelta(days=1)
-    store.load_frames(engine(granted, "owner"), {"cash": demo_market(day)["cash"]})
     postgres_server.execute(f"REVOKE {grant} FROM evenkeel_run", database=name)
     try:
         with pytest.raises(StoreError, match=r"permission denied.*docs/database.md"):
-            run(granted, tmp_path, day)
-        assert store.read_runs(engine(granted, "owner"), day).is_empty()
+            run(granted, tmp_path, EARLIER)
+        assert store.read_runs(engine(granted, "owner"), EARLIER).is_empty()
     finally:
         postgres_server.execute(f"GRANT {grant} TO evenkeel_run", database=name)

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from core import Policy, batch, store
 from core.errors import StoreError
 from core.store import approvals
-from deployments.demo_market import demo_market
 from tasks.settings import ROOT
+from tests.demo import demo_market
 
 PAGE = (ROOT / "docs/operations.md").read_text()
 AS_OF = dt.date(2026, 11, 20)

@@ -4,8 +4,8 @@ import shutil
 import pytest
 
 from core import store
-from deployments.demo_market import demo_market
 from tasks.settings import settings
+from tests.demo import demo_market
 
 AS_OF = dt.date(2026, 11, 20)
 PORTFOLIOS = ("balanced", "concentrated", "newcomer")

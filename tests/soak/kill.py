@@ -8,7 +8,6 @@ nothing had happened (`differing`). All flows talk to one Prefect server.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -23,17 +22,13 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from tests.postgres import PostgresServer
+from tests.prefect_server import prefect_server
 from tests.soak.driver import Done, Driver, Order, Point
 from tests.soak.wholeness import differing, half_seen, strange_files
 from tests.soak.worlds import AS_OF, Known, PostgresWorlds, SqliteWorlds, World, Worlds, state_of
 
 DRIVERS = 2
 TOLD_EVERY = 50  # kills
-SERVER = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
-}
 INTERRUPTED_AT = "before INSERT INTO promotions"
 
 
@@ -202,18 +197,6 @@ def _killed(case: Case, points: Sequence[Point], drivers: Drivers) -> int:
     return failures
 
 
-@contextmanager
-def prefect_api() -> Iterator[str]:
-    """The address of a Prefect server of its own, without the services that nobody looks at."""
-    os.environ.update(SERVER)
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quiet, prefect_test_harness(server_startup_timeout=120):
-        yield str(PREFECT_API_URL.value())
-
-
 def _all(folder: Path, server: PostgresServer, api_url: str, limit: int | None) -> int:
     kinds: list[Worlds] = [SqliteWorlds(folder), PostgresWorlds(folder, server)]
     with Drivers(api_url).started() as drivers:
@@ -233,7 +216,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, help="about how many kills, spread evenly; all points by default")
     limit = parser.parse_args().points
-    with tempfile.TemporaryDirectory() as name, prefect_api() as api_url:
+    with tempfile.TemporaryDirectory() as name, prefect_server(Path(name)) as api_url:
         folder = Path(name)
         server = PostgresServer()
         try:

@@ -25,9 +25,10 @@ import sqlalchemy as sa
 
 from core import store
 from tests.postgres import PostgresServer
+from tests.prefect_server import prefect_server
 from tests.soak.driver import Done, Point
 from tests.soak.here import Here
-from tests.soak.kill import SCENARIOS, Case, prefect_api, prepared
+from tests.soak.kill import SCENARIOS, Case, prepared
 from tests.soak.wholeness import differing, half_seen, strange_files
 from tests.soak.worlds import PostgresWorlds, SqliteWorlds, World, Worlds, state_of
 
@@ -312,7 +313,7 @@ def main() -> int:
 
     logging.disable()
     started, failures = time.monotonic(), 0
-    with tempfile.TemporaryDirectory() as name, prefect_api():
+    with tempfile.TemporaryDirectory() as name, prefect_server(Path(name)):
         server = PostgresServer()
         try:
             with cases(Path(name), server) as ready:

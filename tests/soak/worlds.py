@@ -23,7 +23,7 @@ from sqlalchemy.engine import Engine
 
 from core import store
 from core.store.tables import outputs
-from deployments.demo_market import demo_market
+from tests.demo import demo_market
 from tests.postgres import PostgresServer
 
 AS_OF = dt.date(2026, 11, 20)

@@ -45,8 +45,8 @@ from deployments.replay import NO_ACTIONS, Desk, Market, morning, opened
 from flows import occasion
 from flows.occasion import occasion_of, why_skipped
 from tasks.settings import ROOT, named_policy
+from tests.prefect_server import prefect_server
 from tests.soak import new_york
-from tests.soak.kill import prefect_api
 from tests.soak.worlds import World
 
 POLICY = "conservative"
@@ -345,7 +345,7 @@ def main() -> int:
     logging.disable()
     with TemporaryDirectory() as name:
         faults = _faults("the engine", Path(name) / "engine", new_york.FIRST, new_york.LAST, DOWNTIMES)
-        with prefect_api(), patch.dict(os.environ, environment(world_in(Path(name) / "flow"))):
+        with prefect_server(Path(name)), patch.dict(os.environ, environment(world_in(Path(name) / "flow"))):
             faults += _faults("the flow", Path(name) / "flow", *FLOW_DAYS, run=through_flow)
     return int(faults > 0)
 

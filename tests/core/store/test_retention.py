@@ -1,6 +1,7 @@
 """What is older than the period and nobody's current is no longer kept, whatever happens in between; all else stays."""
 
 import datetime as dt
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from core.store import (
     RunRecord,
     damages,
     engine_from_url,
-    init,
     inputs_kept,
     publish,
     read_runs,
@@ -156,10 +156,12 @@ def test_space_adds_up_to_the_files_there_are(engine: Engine, root: Path) -> Non
     order=st.lists(st.integers(0, 3), min_size=6, max_size=6),
     cut=st.integers(0, 40),
 )
-def test_after_any_history_nothing_current_or_recent_is_missing(tmp_path_factory, days, order, cut) -> None:
+def test_after_any_history_nothing_current_or_recent_is_missing(
+    tmp_path_factory, sqlite_template, days, order, cut
+) -> None:
     folder = tmp_path_factory.mktemp("history")
+    shutil.copy(sqlite_template, folder / "evenkeel.db")
     engine, root = engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}"), folder / "targets"
-    init(engine)
     touched: dict[str, int] = {}
     current = None
     for day, number in zip(sorted(days), order, strict=False):
