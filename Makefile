@@ -65,9 +65,9 @@ replay: .venv/run ## run the days of DATA=folder in sequence, through the flow, 
 	$(BIN)/python -m deployments.replay $(DATA)
 
 lock: ## resolve the dependencies anew (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header \
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --python-version 3.11 --no-header \
 	  --extra build --output-file requirements.lock pyproject.toml
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --no-header \
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --python-version 3.11 --no-header \
 	  --constraint requirements.lock --extra build --extra dev --output-file requirements-dev.lock pyproject.toml
 
 clean: ## remove what the commands made
