@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -40,8 +41,8 @@ def engine(granted, role):
     return store.engine_from_url(granted[role])
 
 
-def run(granted, tmp_path, as_of=AS_OF):
-    occasion = batch.Occasion(Policy(name="test"), as_of, f"batch {next(BATCHES)}", NOON)
+def run(granted, tmp_path, as_of=AS_OF, policy="test"):
+    occasion = batch.Occasion(Policy(name=policy), as_of, f"batch {next(BATCHES)}", NOON)
     database = engine(granted, "evenkeel_run")
     with store.guarded(database, as_of, ["balanced"], "test", NOON) as guard:
         guard.require_held()
@@ -89,17 +90,32 @@ def test_the_other_roles_cannot_publish(granted, role):
         "INSERT ON runs",
         "INSERT ON targets",
         "INSERT ON input_frames",
-        "UPDATE (status) ON runs",
         "USAGE ON SEQUENCE promotions_promotion_key_seq",
         "UPDATE ON guards",
     ],
 )
 def test_without_a_grant_a_run_publishes_nothing_and_says_what_to_do(granted, tmp_path, postgres_server, grant):
-    name = sa.make_url(granted["owner"]).database
-    postgres_server.execute(f"REVOKE {grant} FROM evenkeel_run", database=name)
-    try:
+    with without(granted, postgres_server, grant):
         with pytest.raises(StoreError, match=r"permission denied.*docs/database.md"):
             run(granted, tmp_path, EARLIER)
         assert store.read_runs(engine(granted, "owner"), EARLIER).is_empty()
+
+
+def test_without_its_grant_a_run_takes_no_place_of_another(granted, tmp_path, postgres_server):
+    run(granted, tmp_path)
+    before = store.read_runs(engine(granted, "owner"), AS_OF)
+    with without(granted, postgres_server, "UPDATE (status) ON runs"):
+        with pytest.raises(StoreError, match=r"permission denied.*docs/database.md"):
+            run(granted, tmp_path, policy="another")
+        assert store.read_runs(engine(granted, "owner"), AS_OF).equals(before)
+
+
+@contextmanager
+def without(granted, postgres_server, grant):
+    """As if the page had one grant less."""
+    name = sa.make_url(granted["owner"]).database
+    postgres_server.execute(f"REVOKE {grant} FROM evenkeel_run", database=name)
+    try:
+        yield
     finally:
         postgres_server.execute(f"GRANT {grant} TO evenkeel_run", database=name)

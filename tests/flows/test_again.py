@@ -95,14 +95,15 @@ def test_what_another_run_is_doing_is_left_to_it(database):
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_others_are_told_of_a_run_by_the_name_that_the_ui_shows(database, monkeypatch, shards):
-    told, honest = [], store.publish
+    told, honest = [], store.publish_all
 
-    def looked_at(engine, root, record, now):
-        with guarded(engine, AS_OF, [record.portfolio_id], "ann's run", NOON, patience=0) as late:
-            told.extend(busy.holder for busy in late.busy)
-        return honest(engine, root, record, now)
+    def looked_at(engine, root, records, clock):
+        for record in records:
+            with guarded(engine, AS_OF, [record.portfolio_id], "ann's run", NOON, patience=0) as late:
+                told.extend(busy.holder for busy in late.busy)
+        return honest(engine, root, records, clock)
 
-    monkeypatch.setattr(store, "publish", looked_at)
+    monkeypatch.setattr(store, "publish_all", looked_at)
     state = daily_rebalance(as_of=AS_OF, portfolios=["balanced", "newcomer"], shards=shards, return_state=True)
     with get_client(sync_client=True) as client:
         shown = client.read_flow_run(state.state_details.flow_run_id)
