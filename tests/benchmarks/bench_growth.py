@@ -2,7 +2,7 @@
 
 `python -m tests.benchmarks.bench_growth`: from the database to published targets on PostgreSQL, as `bench_shards` does
 it, in shards of at most 50 portfolios. Each size is run in a process of its own, after a dry run that loads the
-libraries; the median of `ROUNDS`. Writes the plot into `docs/growth.svg` and the table into the README.
+libraries; the median of `ROUNDS`. Writes the plot into `docs/growth.svg` and the table into `docs/growth.md`.
 """
 
 from pathlib import Path
@@ -13,9 +13,7 @@ import matplotlib.pyplot as plt
 from tasks.runners import WORKERS
 from tests.benchmarks.bench_shards import databases, measured
 
-HERE = Path(__file__).parents[2]
-README, PLOT = HERE / "README.md", HERE / "docs" / "growth.svg"
-BEGIN, END = "<!-- growth: written by make bench -->\n", "<!-- end of growth -->\n"
+DOCS = Path(__file__).parents[2] / "docs"
 PORTFOLIOS = [(portfolios, 500) for portfolios in (1, 10, 100, 1000)]
 NAMES = [(10, names) for names in (5, 50, 500, 5000)]
 PER_SHARD = 50
@@ -69,10 +67,8 @@ def main() -> None:
     for size in [*PORTFOLIOS, *NAMES]:
         times[size] = seconds(*size)
         print(f"{size[0]:>8,} x {size[1]:>6,} {times[size]:8.2f} s", flush=True)
-    plot(times, PLOT)
-    before, rest = README.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(before + BEGIN + table(times) + END + after)
+    plot(times, DOCS / "growth.svg")
+    (DOCS / "growth.md").write_text(f"# How the cost of a batch grows\n\n![seconds](growth.svg)\n\n{table(times)}")
 
 
 if __name__ == "__main__":
