@@ -30,6 +30,7 @@ from core.results.targets import bucket_statistics, targets
 from core.results.verify import breaches
 from core.schemas import KEYS, RUN_KEYS, Actions, Infeasible, Relaxations, WaysOut, empty
 from core.timing import timed
+from core.wording import plural
 
 logger = logging.getLogger(__name__)
 
@@ -230,7 +231,7 @@ def _shortfall(rows: pl.DataFrame, runs: pl.DataFrame, limits: RebalancingLimits
     why = (
         pl.when(pl.col("names") == 0)
         .then(pl.lit("no name was selected"))
-        .otherwise(pl.format("no room for more in {} names", "names"))
+        .otherwise(pl.format("no room for more in {} name{}", "names", plural(pl.col("names"))))
     )
     return action_rows(
         short, "constraints", "target_total_allocation", "shortfall",

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from core.schemas import ALL_PORTFOLIOS, Findings, Severity, empty
+from core.wording import plural
 
 MOST_SHOWN = 20  # more findings of one kind than this become one
 NONE = empty(Findings)
@@ -30,7 +31,7 @@ def number(column: str | pl.Expr) -> pl.Expr:
 def count_of(column: str | pl.Expr, one: str) -> pl.Expr:
     """A count in words, as `core.wording.counted` has it: `1 day`, `6 days`."""
     count = pl.col(column) if isinstance(column, str) else column
-    return pl.format("{} {}", shown(count), pl.when(count == 1).then(pl.lit(one)).otherwise(pl.lit(f"{one}s")))
+    return pl.format("{} {}{}", shown(count), pl.lit(one), plural(count))
 
 
 def sentence(template: str, *cells: str | pl.Expr) -> pl.Expr:

@@ -11,6 +11,7 @@ import polars as pl
 
 from core.limits import TOLERANCE
 from core.schemas import KEYS, RUN_KEYS, Breaches, Decisions, Explanations
+from core.wording import plural
 
 ROUNDING = "rounding"
 UNEXPLAINED = "unexplained"
@@ -92,8 +93,8 @@ def _why() -> pl.Expr:
         "min_score_threshold": _below("holding", before, limit),
         "min_score_new_position": _below("entry", before, limit),
         "max_positions_per_bucket": pl.format("{} in its bucket {}", place, "bucket"),
-        "max_total_positions": pl.format("{} positions", place),
-        "max_new_positions": pl.format("{} new positions", place),
+        "max_total_positions": pl.format("{} position{}", place, plural(limit)),
+        "max_new_positions": pl.format("{} new position{}", place, plural(limit)),
         "long_short": pl.format("{} on its side", place),
         "no_room": pl.lit("selected, but its share is 0, or fixed names and limits leave it no room"),
         "fixed": pl.format("kept at its weight: {}", detail),

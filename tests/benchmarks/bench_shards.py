@@ -1,32 +1,33 @@
 """A batch in shards, from the database to published targets: seconds, steps, and the memory that it takes at most.
 
-`python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=50] [--at-once=2] [--steps] [--whole]
-[--sqlite]`, by default 200x500 and 1000x500, on a PostgreSQL server of its own that syncs each commit to disk. Each
-size is filled into a new database and then run by a process of its own, `--at-once` shards on as many threads, as the
-flow does by default, but without Prefect: `seconds` are those of reading, deciding, verifying, explaining and
-publishing, after a dry run of one portfolio, which loads the libraries; `resident` is the most memory that this process
-had (`ru_maxrss`), of which it had `before` at first. `--steps` tells where the time went, added up over the threads;
-`--whole` runs the same size in one shard too.
+`python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=50] [--at-once=2] [--threads] [--steps]
+[--whole] [--sqlite]`, by default 200x500 and 1000x500, on a PostgreSQL server of its own that syncs each commit to
+disk. Each size is filled into a new database and then run in `--at-once` processes (`--threads`: on as many threads of
+one), as the flow does, but without Prefect: `seconds` are those of reading, deciding, verifying, explaining and
+publishing, after each process has loaded its libraries in a dry run of one portfolio; `resident` is the most memory
+that any of these processes had (`ru_maxrss`), of which it had `before` at first. `--steps` tells where the time went,
+added up over all shards; `--whole` runs the same size in one shard too.
 """
 
 import argparse
 import datetime as dt
 import json
+import multiprocessing
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import polars as pl
-from sqlalchemy.engine import Engine
 
 from core import batch, store, stored
 from core.batch import Occasion
@@ -61,6 +62,12 @@ constraints:
 """
 
 
+RUNNERS: dict[str, Callable[[int], Executor]] = {
+    "threads": ThreadPoolExecutor,
+    "processes": partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn")),
+}
+
+
 def policy_for(names: int) -> Policy:
     """The limits of a portfolio that may hold so many names."""
     return parse_policy(POLICY.format(names=names, five_times_equal=5 / names), "of the benchmark")
@@ -87,21 +94,22 @@ def market(portfolios: int, names: int) -> Iterator[tuple[str, pl.DataFrame]]:
         yield "positions", pl.DataFrame({**rows, "as_of": AS_OF, "quantity": quantities})
 
 
-def run(url: str, root: Path, names: int, shards: int, at_once: int) -> dict[str, Any]:
-    """Run the batch in this process; what it took."""
-    database, policy = store.engine_from_url(url), policy_for(names)
-    occasion = Occasion(policy, AS_OF, "bench", dt.datetime.now(dt.UTC))
+def run(url: str, root: Path, names: int, shards: int, at_once: int, runner: str) -> dict[str, Any]:
+    """Run the batch from this process; what it took."""
+    occasion = Occasion(policy_for(names), AS_OF, "bench", dt.datetime.now(dt.UTC))
     before = resident()
-    batch.rebalance(database, root, occasion, ["p00000"], clock=lambda: occasion.started_at, dry_run=True)
-    start = perf_counter()
-    ids = store.portfolio_ids(database, policy.reads)
-    shown = told_in_full(ids) or ids
-    with ThreadPoolExecutor(at_once) as threads:
-        done = threads.map(lambda shard: shard_done(database, root, occasion, shard, shown), sharded(ids, shards))
-        told = joined(batch.opened(occasion), list(done))
+    database = store.engine_from_url(url)
+    with RUNNERS[runner](at_once) as workers:
+        ready = [workers.submit(libraries_loaded, url, root, occasion) for _ in range(at_once)]
+        done(ready)
+        start = perf_counter()
+        ids = store.portfolio_ids(database, occasion.policy.reads)
+        shown = told_in_full(ids) or ids
+        parts = [workers.submit(shard_done, url, root, occasion, shard, shown) for shard in sharded(ids, shards)]
+        told = joined(batch.opened(occasion), [report for report, _ in done(parts)])
     return {
         "seconds": perf_counter() - start,
-        "resident": resident(),
+        "resident": max(resident(), *(peak for _, peak in done(parts))),
         "before": before,
         "published": len(told.outcomes) - len(told.refused),
         "rows": told.totals.rows["targets"],
@@ -109,9 +117,19 @@ def run(url: str, root: Path, names: int, shards: int, at_once: int) -> dict[str
     }
 
 
-def shard_done(database: Engine, root: Path, occasion: Occasion, shard: Shard, shown: Sequence[str]) -> BatchReport:
-    """What became of a shard."""
-    as_of, policy = occasion.as_of, occasion.policy
+def libraries_loaded(url: str, root: Path, occasion: Occasion) -> None:
+    """Run one portfolio dry: whatever a process loads at its first run is there then."""
+    database = store.engine_from_url(url)
+    batch.rebalance(database, root, occasion, ["p00000"], clock=lambda: occasion.started_at, dry_run=True)
+    database.dispose()
+    sleep(1)  # so that another process takes the next one
+
+
+def shard_done(
+    url: str, root: Path, occasion: Occasion, shard: Shard, shown: Sequence[str]
+) -> tuple[BatchReport, float]:
+    """What became of a shard, and the most memory that its process has had, in MB."""
+    database, policy, as_of = store.engine_from_url(url), occasion.policy, occasion.as_of
     with (
         stopwatch() as seconds,
         store.guarded(database, as_of, shard.portfolio_ids, shard.name, occasion.started_at) as guard,
@@ -119,8 +137,15 @@ def shard_done(database: Engine, root: Path, occasion: Occasion, shard: Shard, s
         guard.require_held()
         parts = stored.read(database, root, policy, as_of, None, fresh=True, batch_id="bench", shard=shard)
         now = {"clock": lambda: dt.datetime.now(dt.UTC), "dry_run": False}
-        done = [batch.rebalanced(database, root, occasion, part, **now) for part in parts]
-    return shortened(replace(joined(batch.opened(occasion), done), seconds=seconds), shown, ROWS)
+        ended = [batch.rebalanced(database, root, occasion, part, **now) for part in parts]
+    database.dispose()
+    report = replace(joined(batch.opened(occasion), ended), seconds=seconds)
+    return shortened(report, shown, ROWS), resident()
+
+
+def done(submitted: Sequence[Future[Any]]) -> list[Any]:
+    """What they returned, in their order."""
+    return [future.result() for future in submitted]
 
 
 def resident() -> float:
@@ -144,8 +169,8 @@ def databases(on_sqlite: bool) -> Iterator[Iterator[str]]:
         server.remove()
 
 
-def measured(url: str, portfolios: int, names: int, *how: int) -> dict[str, Any]:
-    """Fill a database, and run it in a process of its own, in so many shards, so many at once."""
+def measured(url: str, portfolios: int, names: int, shards: int, at_once: int, runner: str) -> dict[str, Any]:
+    """Fill a database, and run it from a process of its own, in so many shards, so many at once."""
     database = store.engine_from_url(url)
     store.init(database)
     for table, rows in market(portfolios, names):
@@ -159,7 +184,8 @@ def measured(url: str, portfolios: int, names: int, *how: int) -> dict[str, Any]
             "--child",
             url,
             root,
-            *map(str, (names, *how)),
+            *map(str, (names, shards, at_once)),
+            runner,
         ]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return dict(json.loads(told.splitlines()[-1]))
@@ -175,13 +201,14 @@ def tell_steps(steps: Mapping[str, float], portfolios: int) -> None:
 def main() -> None:
     """Print a line per size and number of shards."""
     if sys.argv[1:2] == ["--child"]:
-        url, root, *how = sys.argv[2:]
-        print(json.dumps(run(url, Path(root), *map(int, how))))
+        url, root, *sizes, runner = sys.argv[2:]
+        print(json.dumps(run(url, Path(root), *map(int, sizes), runner)))
         return
     asked = argparse.ArgumentParser()
     asked.add_argument("sizes", nargs="*", default=["200x500", "1000x500"])
     asked.add_argument("--per-shard", type=int, default=50)
     asked.add_argument("--at-once", type=int, default=WORKERS)
+    asked.add_argument("--runner", choices=RUNNERS, default="threads")
     asked.add_argument("--steps", action="store_true", help="where the time went")
     asked.add_argument("--whole", action="store_true", help="also in one shard")
     asked.add_argument("--sqlite", action="store_true")
@@ -192,7 +219,7 @@ def main() -> None:
         for size in given.sizes:
             portfolios, names = map(int, size.split("x"))
             for shards in [1] * given.whole + [-(-portfolios // given.per_shard)]:
-                told = measured(next(urls), portfolios, names, shards, given.at_once)
+                told = measured(next(urls), portfolios, names, shards, given.at_once, given.runner)
                 if told["published"] != portfolios:
                     raise SystemExit(f"{told['published']:.0f} of {portfolios} portfolios were published")
                 figures = [f"{shards:12}", f"{given.at_once:12}", f"{told['seconds']:12.1f}"]

@@ -1,4 +1,6 @@
-from core.wording import counted
+import polars as pl
+
+from core.wording import counted, plural
 
 
 def test_one_is_singular_and_any_other_number_is_not():
@@ -7,3 +9,8 @@ def test_one_is_singular_and_any_other_number_is_not():
 
 def test_a_plural_may_be_given():
     assert counted(2, "set of inputs", "sets of inputs") == "2 sets of inputs"
+
+
+def test_a_column_of_counts_takes_the_same_endings():
+    counts = pl.DataFrame({"count": [0, 1, 2, 1200]})
+    assert counts.select(plural(pl.col("count"))).to_series().to_list() == ["s", "", "s", "s"]

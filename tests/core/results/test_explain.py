@@ -163,7 +163,7 @@ def test_names_beyond_all_positions_are_told_so():
     limits = RebalancingLimits(max_total_positions=1, max_new_positions=3)
     told_by = reasons(chosen(rows("A1 .9 held", "B1 .8 held", "C1 .7"), limits))
     assert told_by["A1"] == "kept with score 0.9"
-    assert told_by["B1"] == "second of one positions"
+    assert told_by["B1"] == "second of one position"
 
 
 def test_a_slot_that_goes_to_another_bucket_is_told_on_both_sides():
