@@ -56,7 +56,11 @@ def execute(database, sql):
         connection.execute(text(sql))
 
 
-@pytest.mark.parametrize("normaliser", ["rank", "minmax", "zscore"])
+@pytest.mark.parametrize(
+    ("any_demo_database", "normaliser"),
+    [("sqlite", "rank"), ("sqlite", "minmax"), ("sqlite", "zscore"), ("postgresql", "zscore")],
+    indirect=["any_demo_database"],
+)
 def test_a_portfolio_gets_the_same_bits_alone_and_in_a_batch(normaliser, database, tmp_path):
     scoring = Scoring(tuple(replace(signal, normaliser=normaliser) for signal in DEFAULT_SIGNALS))
     changed = {"scoring": scoring, "sizing": ScoreWeighted()}

@@ -4,7 +4,6 @@ import datetime as dt
 from uuid import uuid4
 
 import pytest
-from prefect.server.events.schemas.events import ResourceSpecification
 
 from core.errors import ConfigurationError
 from deployments import automations as module
@@ -32,6 +31,8 @@ def test_they_listen_to_the_flows_of_this_project():
 
 @pytest.mark.parametrize("count", [1, 12])
 def test_a_refusal_is_told_apart_from_another_failure_by_the_message_that_the_flow_writes(count, monkeypatch):
+    from prefect.server.events.schemas.events import ResourceSpecification  # the server's, which is slow to import
+
     class Told:
         portfolio_id, reason = "core", "stale prices."
 

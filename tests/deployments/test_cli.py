@@ -1,4 +1,4 @@
-"""The command line as a person uses it: by what it prints and how it exits; a whole day in processes of its own."""
+"""The command line as a person uses it: by what it prints and how it exits; once, a run in a process of its own."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.errors import StoreError
 from deployments import cli
 from tasks.settings import ROOT
 
@@ -56,11 +57,10 @@ def filled(evenkeel, demo_database, tmp_path):
     return evenkeel
 
 
-def test_a_day_from_nothing(in_a_process):
-    evenkeel = in_a_process
+def test_a_day_from_nothing(evenkeel, in_a_process):
     assert "The tables are ready" in evenkeel("init").stdout
     assert "prices" in evenkeel("demo-data", "--as-of", AS_OF).stdout
-    done = evenkeel("run", "--as-of", AS_OF, "--portfolio", "balanced", "--json")
+    done = in_a_process("run", "--as-of", AS_OF, "--portfolio", "balanced", "--json")
     assert done.returncode == 0
     content = json.loads(done.stdout)
     assert content.keys() == {"balanced"}
@@ -149,8 +149,11 @@ def test_a_folder_that_is_not_there_is_named(filled):
     assert "nowhere" in filled("load", "nowhere").stderr
 
 
-def test_debug_adds_the_traceback(in_a_process):
-    assert "Traceback" in in_a_process("show", "--debug").stderr
+@pytest.mark.usefixtures("places")
+def test_debug_lets_the_error_through_with_its_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["evenkeel", "show", "--debug"])
+    with pytest.raises(StoreError, match="evenkeel init"):
+        cli.main()
 
 
 def test_check_says_what_a_policy_amounts_to(evenkeel):

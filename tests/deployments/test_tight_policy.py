@@ -16,7 +16,7 @@ from tests.effort import SOAK
 
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the S&P 500 snapshots are not beside the project")
 
-DAYS = 77 if SOAK else 16
+DAYS = 77 if SOAK else 13
 LIMITS = {
     "max_total_positions": 20,
     "max_new_positions": 6,

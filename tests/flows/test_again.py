@@ -2,7 +2,6 @@
 
 import datetime as dt
 
-import polars as pl
 import pytest
 import sqlalchemy as sa
 from prefect.client.orchestration import get_client
@@ -140,12 +139,3 @@ def test_what_a_killed_run_left_is_removed_and_told(database, monkeypatch):
     assert told[0].removed == [f"as_of={AS_OF}/portfolio_id=balanced/half.parquet"]
     assert not left.exists()
     assert store.read_targets(database, settings().targets)["portfolio_id"].unique().len() == len(PORTFOLIOS)
-
-
-def test_a_dry_run_changes_nothing(database):
-    before = sorted(settings().targets.rglob("*"))
-    planned = run(dry_run=True)
-    assert set(outcomes(planned).values()) == {"planned"}
-    assert planned.targets.select(pl.len()).item() > 0
-    assert store.read_runs(database).is_empty()
-    assert sorted(settings().targets.rglob("*")) == before

@@ -2,6 +2,10 @@
 
 import datetime as dt
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -56,21 +60,55 @@ def test_every_portfolio_is_published_as_parquet_and_sql(any_demo_database, tmp_
     assert sorted(from_sql["portfolio_id"].unique()) == list(PORTFOLIOS)
 
 
-def test_the_flow_and_the_engine_give_equal_targets(database):
-    dry = batch.rebalance(
-        database,
-        settings().targets,
+@contextmanager
+def demo_desk(demo_database, folder) -> Iterator[SimpleNamespace]:
+    """A database of its own with the demo market, and a folder of targets, which the environment names meanwhile."""
+    shutil.copy(demo_database, folder / "evenkeel.db")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{folder / 'evenkeel.db'}")
+        environment.setenv("EVENKEEL_TARGETS", str(folder / "targets"))
+        yield SimpleNamespace(database=store.engine_from_url(settings().database_url), targets=settings().targets)
+
+
+@pytest.fixture(scope="module")
+def day(demo_database, tmp_path_factory, prefect_server):
+    """A morning that is run four times: anew, once more, under another policy, and as at first. How each ended."""
+    with demo_desk(demo_database, tmp_path_factory.mktemp("day")) as desk:
+
+        def ran(**parameters) -> SimpleNamespace:
+            state = run(**parameters)
+            current = current_run(desk.database, "balanced")
+            return SimpleNamespace(state=state, runs=store.read_runs(desk.database), current=current)
+
+        desk.first, desk.again, desk.other, desk.back = ran(), ran(), ran(policy="aggressive"), ran()
+    return desk
+
+
+@pytest.fixture(scope="module")
+def dry(demo_database, tmp_path_factory, prefect_server):
+    """A dry run of two portfolios: how it ended."""
+    with demo_desk(demo_database, tmp_path_factory.mktemp("dry")) as desk:
+        desk.state = run(policy="aggressive", portfolios=["balanced", "newcomer"], dry_run=True)
+    return desk
+
+
+def test_the_flow_and_the_engine_give_equal_targets(dry):
+    engine = batch.rebalance(
+        dry.database,
+        dry.targets,
         batch.Occasion(named_policy("aggressive"), AS_OF, "engine", dt.datetime.now(dt.UTC)),
+        ["balanced", "newcomer"],
         clock=lambda: dt.datetime.now(dt.UTC),
         dry_run=True,
     )
-    flow = run(policy="aggressive", dry_run=True).result()
-    assert flow.targets.equals(dry.targets)
-    assert flow.actions.equals(dry.actions)
+    flow = dry.state.result()
+    assert not flow.targets.is_empty()
+    assert flow.targets.equals(engine.targets)
+    assert flow.actions.equals(engine.actions)
 
 
-def test_the_artifacts_tell_the_run(database):
-    shown = artifacts(run())
+def test_the_artifacts_tell_the_run(day):
+    shown = artifacts(day.first.state)
     assert shown["rebalance-summary"].startswith("# Rebalance of Friday, 2026-11-20")
     assert "| balanced | published | 9 | 3 | 2 |" in shown["rebalance-summary"]
     _, time = shown["rebalance-summary"].split("## Time\n\n")
@@ -79,7 +117,7 @@ def test_the_artifacts_tell_the_run(database):
     for kind in ("targets", "enforcement-actions", "buckets", "explanations"):
         assert {f"{kind}-{portfolio_id}" for portfolio_id in PORTFOLIOS} <= shown.keys()
     rows = shown["enforcement-actions-balanced"]
-    stored = store.run_rows(database, "actions", current_run(database, "balanced"))
+    stored = store.run_rows(day.database, "actions", day.first.current)
     assert len(rows) == stored.height
     (lumiu,) = [row for row in shown["explanations-concentrated"] if row["symbol"] == "LUMIU"]
     assert lumiu["changed by"] == "max_position -3.75 %, max_bucket_weight -2.5 %"
@@ -88,17 +126,16 @@ def test_the_artifacts_tell_the_run(database):
     assert (bucket["gross"], bucket["limit of gross"], bucket["used"]) == ("35.00 %", "35.00 %", "100.00 %")
 
 
-def test_a_run_is_named_and_tagged_by_date_policy_and_portfolios(database):
-    state = run(portfolios=["balanced", "newcomer"], dry_run=True)
+def test_a_run_is_named_and_tagged_by_date_policy_and_portfolios(dry):
     with get_client(sync_client=True) as client:
-        told = client.read_flow_run(state.state_details.flow_run_id)
-    assert told.name == "2026-11-20 conservative: balanced, newcomer"
-    assert {"2026-11-20", "conservative", "dry-run"} <= {*told.tags}
+        told = client.read_flow_run(dry.state.state_details.flow_run_id)
+    assert told.name == "2026-11-20 aggressive: balanced, newcomer"
+    assert {"2026-11-20", "aggressive", "dry-run"} <= {*told.tags}
     assert "refused" not in told.tags
 
 
-def test_each_portfolio_has_a_picture_of_its_own(database):
-    shown = artifacts(run())
+def test_each_portfolio_has_a_picture_of_its_own(day):
+    shown = artifacts(day.first.state)
     for portfolio_id in PORTFOLIOS:
         assert shown[f"weights-{portfolio_id}"].startswith(f"![{portfolio_id}: weights by bucket")
         assert shown[f"weights-{portfolio_id}"] in shown["rebalance-summary"]
@@ -109,35 +146,30 @@ def current_run(database, portfolio_id):
     return runs.filter(status="published")["run_id"].item()
 
 
-def test_a_second_run_writes_nothing_and_says_so(database):
-    run()
-    before = store.read_runs(database)
-    again = run()
-    assert again.message == "2026-11-20: 3 unchanged"
-    assert store.read_runs(database).equals(before)
+def test_a_second_run_writes_nothing_and_says_so(day):
+    assert day.again.state.message == "2026-11-20: 3 unchanged"
+    assert day.first.runs.height == 3
+    assert day.again.runs.equals(day.first.runs)
 
 
-def test_another_policy_supersedes_and_the_first_comes_back(database):
-    run()
-    first = current_run(database, "balanced")
-    run(policy="aggressive")
-    assert current_run(database, "balanced") != first
-    assert run().message == "2026-11-20: 3 restored"
-    assert current_run(database, "balanced") == first
+def test_another_policy_supersedes_and_the_first_comes_back(day):
+    assert day.other.current != day.first.current
+    assert day.back.state.message == "2026-11-20: 3 restored"
+    assert day.back.current == day.first.current
 
 
-def test_a_run_that_supersedes_another_tells_what_changed(database):
-    assert not [key for key in artifacts(run()) if key.startswith("diff-")]
-    shown = artifacts(run(policy="aggressive"))
+def test_a_run_that_supersedes_another_tells_what_changed(day):
+    assert not [key for key in artifacts(day.first.state) if key.startswith("diff-")]
+    shown = artifacts(day.other.state)
     assert {f"diff-{portfolio_id}" for portfolio_id in PORTFOLIOS} <= shown.keys()
     assert "max_positions_per_bucket" in shown["diff-balanced"]
 
 
-def test_a_dry_run_publishes_nothing_but_artifacts(database):
-    state = run(dry_run=True)
-    assert store.read_runs(database).is_empty()
-    assert not settings().targets.exists()
-    assert "Dry run: nothing was published" in artifacts(state)["rebalance-summary"]
+def test_a_dry_run_publishes_nothing_but_artifacts(dry):
+    assert {told.outcome for told in dry.state.result().outcomes} == {"planned"}
+    assert store.read_runs(dry.database).is_empty()
+    assert not dry.targets.exists()
+    assert "Dry run: nothing was published" in artifacts(dry.state)["rebalance-summary"]
 
 
 def test_a_refused_portfolio_fails_the_batch_by_name_and_the_others_are_published(database):
@@ -206,10 +238,9 @@ def test_above_twenty_portfolios_one_table_of_each_kind_serves_all(database, mar
     assert len(shown["enforcement-actions"]) == 500
 
 
-def test_domain_logs_stand_on_the_run_page(database):
-    state = run(dry_run=True)
+def test_domain_logs_stand_on_the_run_page(dry):
     APILogHandler().flush()
-    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[dry.state.state_details.flow_run_id]))
     with get_client(sync_client=True) as client:
         told = [log.message for log in client.read_logs(log_filter=wanted)]
     assert [line for line in told if line.startswith("Step ")] == [

@@ -27,19 +27,13 @@ class InTwoYears(dt.datetime):
         return dt.datetime.now(tz) + dt.timedelta(days=730)
 
 
-@pytest.fixture
-def published(database):
-    """Each portfolio under one policy, and two of them under another."""
-    rebalanced(policy="conservative", as_of=AS_OF)
-    rebalanced(policy="aggressive", as_of=AS_OF, portfolios=["balanced", "newcomer"], fresh=True)
-    return database
-
-
 def kept():
     return housekeeping(return_state=True)
 
 
-def test_what_is_superseded_is_kept_for_the_period_and_then_removed_and_told(published, monkeypatch):
+def test_what_is_superseded_is_kept_for_the_period_and_then_removed_and_told(database, monkeypatch):
+    rebalanced(policy="conservative", as_of=AS_OF)
+    rebalanced(policy="aggressive", as_of=AS_OF, portfolios=["balanced", "newcomer"], fresh=True)
     root = settings().targets
     stray = root / "as_of=2019-01-02" / "half.tmp"
     stray.parent.mkdir()
@@ -54,17 +48,18 @@ def test_what_is_superseded_is_kept_for_the_period_and_then_removed_and_told(pub
     state = kept()
     assert state.is_completed()
     assert ": 2 target files and " in state.message
-    superseded = store.read_runs(published).filter(status="superseded")
+    superseded = store.read_runs(database).filter(status="superseded")
     assert superseded["parquet_path"].to_list() == [None, None]
-    assert store.read_targets(published, root)["portfolio_id"].unique().sort().to_list() == [*PORTFOLIOS]
+    assert store.read_targets(database, root)["portfolio_id"].unique().sort().to_list() == [*PORTFOLIOS]
 
-    every = checked(published, root, runs_to_verify(published, None, None, None, every=True))
+    every = checked(database, root, runs_to_verify(database, None, None, None, every=True))
     assert closing(every) == ["5 runs: 3 verified, 2 in part."]
     assert set(every.filter(verdict="unchecked")["detail"].str.slice(0, 14)) == {"no longer kept"}
 
 
-def test_a_damaged_file_fails_the_housekeeping_with_its_name_and_the_remedy(published):
-    (path,) = store.read_runs(published, AS_OF, "concentrated")["parquet_path"]
+def test_a_damaged_file_fails_the_housekeeping_with_its_name_and_the_remedy(database):
+    rebalanced(policy="conservative", as_of=AS_OF, portfolios=["concentrated"])
+    (path,) = store.read_runs(database, AS_OF, "concentrated")["parquet_path"]
     (settings().targets / path).write_bytes(b"half")
     state = kept()
     assert state.is_failed()

@@ -8,8 +8,7 @@ from tests.soak.outage import DAY, REFUSALS, Outage, cases, faults_of_outage, fa
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 OUTAGES = (
-    Outage(Point("before reading: SELECT as_of, symbol, close,", 1), mode="fast"),
-    Outage(Point("half of the rows are copied", 6), until="after a while"),
+    Outage(Point("half of the rows are copied", 6), mode="fast", until="after a while"),
     Outage(Point("before commit", 5), until="too late"),
     Outage(Point("after commit", 5), lost=True),
 )
@@ -19,10 +18,8 @@ REFUSED = [
     if (refusal.name, refusal.kind, refusal.at)
     in {
         ("disk full", "sqlite", Point(f"half of {DAY}/portfolio_id=balanced/*.tmp is written", 1)),
-        ("Read-only file system", "postgresql", Point("before mkdir targets", 1)),
         ("database full", "sqlite", None),
         ("no permission to write", "postgresql", None),
-        ("no database", "sqlite", None),
         ("a database from elsewhere", "postgresql", None),
     }
 ]

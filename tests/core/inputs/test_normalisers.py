@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.inputs import Normaliser, normalised
+from tests.effort import examples
 
 METHODS: list[Normaliser] = ["rank", "minmax", "zscore"]
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -32,7 +33,7 @@ def test_zscore_goes_through_the_normal_distribution() -> None:
     assert scaled([-1.0, 0.0, 1.0], "zscore")[1] == 0.5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=10).filter(lambda values: pstdev(values) > 1e-3))
 def test_zscore_agrees_with_the_standard_library(values: list[float]) -> None:
     mean, deviation = fmean(values), pstdev(values)
@@ -62,7 +63,7 @@ def test_each_group_is_a_cross_section_of_its_own() -> None:
     assert frame.select(normalised(pl.col("value"), "minmax", ["day"]))["value"].to_list() == [0.0, 0.0, 1.0, 1.0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(cross_sections, st.sampled_from([*METHODS, "none"]), st.booleans())
 def test_values_are_from_0_to_1_or_missing(values: list[float | None], method: Normaliser, higher: bool) -> None:
     result = scaled(values, method, higher_is_better=higher)
@@ -70,7 +71,7 @@ def test_values_are_from_0_to_1_or_missing(values: list[float | None], method: N
     assert all(ours is None for ours, value in zip(result, values, strict=True) if value is None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(cross_sections, st.sampled_from([*METHODS, "none"]))
 def test_a_larger_value_is_never_worse(values: list[float | None], method: Normaliser) -> None:
     pairs = [
@@ -80,7 +81,7 @@ def test_a_larger_value_is_never_worse(values: list[float | None], method: Norma
     assert ordered == sorted(ordered)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.permutations([0.1, 0.1, 3.0, None, -7.0, 22.5]), st.sampled_from(METHODS))
 def test_the_order_of_rows_does_not_matter(values: list[float | None], method: Normaliser) -> None:
     straight = dict(

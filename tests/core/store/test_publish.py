@@ -21,6 +21,7 @@ from core.store.input_files import FOLDER
 from core.store.records import Done, Status
 from core.store.tables import outputs, promotions, runs
 from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record, target_rows
+from tests.effort import examples
 
 LATER = NOON + dt.timedelta(minutes=1)
 
@@ -134,7 +135,7 @@ def test_runs_of_other_portfolios_and_dates_stay_current(engine: Engine, root: P
     assert set(statuses(engine).values()) == {"published"}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["r1", "r2", "r3", "bad"]), max_size=6))
 def test_the_last_run_put_is_the_one_current(engine: Engine, root: Path, ids: list[str]) -> None:
     for run_id in ids:
