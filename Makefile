@@ -1,5 +1,7 @@
 PYTHON ?= python3
 EXAMPLES ?= 300
+# As many processes of tests as there are cores; each has servers of its own.
+SIDE_BY_SIDE := -n logical --maxprocesses 4
 BIN := .venv/bin
 export PYTHONPATH := .
 
@@ -17,13 +19,13 @@ serve: .venv/run ## set up, and serve all of it on this machine, with demo data:
 	@$(BIN)/python -m deployments.serve
 
 test: .venv/dev ## set up, and pass the tests
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest $(SIDE_BY_SIDE) --dist worksteal
 
 acceptance: .venv/dev ## end to end: real servers, a worker, automations, both UIs in a browser, a cluster
-	$(BIN)/pytest -n 2 --dist loadfile -m end_to_end tests/browser tests/deployments tests/flows
+	$(BIN)/pytest $(SIDE_BY_SIDE) --dist loadfile -m end_to_end tests/browser tests/deployments tests/flows
 
 soak: .venv/dev ## the same tests at length, for hours: random cases by the hundred, whole replays (EXAMPLES=300)
-	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist worksteal -m ""
+	EVENKEEL_SOAK=1 EVENKEEL_EXAMPLES=$(EXAMPLES) $(BIN)/pytest $(SIDE_BY_SIDE) --dist worksteal -m ""
 	$(BIN)/python -m tests.soak.race
 	$(BIN)/python -m tests.soak.hostile
 	$(BIN)/python -m tests.soak.kill
@@ -40,7 +42,7 @@ lint: .venv/dev ## lint, format, types and import contracts
 	$(BIN)/lint-imports
 
 coverage: .venv/dev ## lines and branches of buckets, enforcement and constraints: all of them, without generated inputs
-	$(BIN)/pytest -n 2 --dist worksteal -m "not hypothesis" tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
+	$(BIN)/pytest $(SIDE_BY_SIDE) --dist worksteal -m "not hypothesis" tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
 bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards, growth
