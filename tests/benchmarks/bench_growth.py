@@ -26,7 +26,7 @@ def seconds(portfolios: int, names: int) -> float:
     times = []
     with databases(on_sqlite=False) as urls:
         for _ in range(ROUNDS):
-            told = measured(next(urls), portfolios, names, shards, WORKERS)
+            told = measured(next(urls), portfolios, names, shards, WORKERS, "threads")
             if told["published"] != portfolios:
                 raise SystemExit(f"{told['published']} of {portfolios} portfolios were published")
             times.append(float(told["seconds"]))

@@ -1,12 +1,13 @@
 """A batch in shards, from the database to published targets: seconds, steps, and the memory that it takes at most.
 
-`python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=50] [--at-once=2] [--threads] [--steps]
-[--whole] [--sqlite]`, by default 200x500 and 1000x500, on a PostgreSQL server of its own that syncs each commit to
-disk. Each size is filled into a new database and then run in `--at-once` processes (`--threads`: on as many threads of
-one), as the flow does, but without Prefect: `seconds` are those of reading, deciding, verifying, explaining and
-publishing, after each process has loaded its libraries in a dry run of one portfolio; `resident` is the most memory
-that any of these processes had (`ru_maxrss`), of which it had `before` at first. `--steps` tells where the time went,
-added up over all shards; `--whole` runs the same size in one shard too.
+`python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=50] [--at-once=2] [--runner=threads]
+[--steps] [--whole] [--sqlite]`, by default 200x500 and 1000x500, on a PostgreSQL server of its own that syncs each
+commit to disk. Each size is filled into a new database and then run, `--at-once` shards on as many threads, as the flow
+does by default, or in as many processes (`--runner=processes`), as with Dask on one machine; but without Prefect.
+`seconds` are those of reading, deciding, verifying, explaining and publishing, after each process has loaded its
+libraries in a dry run of one portfolio; `resident` is the most memory that one of these processes had (`ru_maxrss`),
+of which the first had `before` at first. `--steps` tells where the time went, added up over all shards; `--whole` runs
+the same size in one shard too.
 """
 
 import argparse
@@ -66,6 +67,7 @@ RUNNERS: dict[str, Callable[[int], Executor]] = {
     "threads": ThreadPoolExecutor,
     "processes": partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn")),
 }
+"""What runs so many shards at once."""
 
 
 def policy_for(names: int) -> Policy:
