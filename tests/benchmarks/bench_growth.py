@@ -64,7 +64,7 @@ def plot(times: dict[tuple[int, int], float], path: Path) -> None:
 def main() -> None:
     """Measure each size, print the table, and write both."""
     times = {}
-    for size in [*PORTFOLIOS, *NAMES]:
+    for size in dict.fromkeys([*PORTFOLIOS, *NAMES]):
         times[size] = seconds(*size)
         print(f"{size[0]:>8,} x {size[1]:>6,} {times[size]:8.2f} s", flush=True)
     plot(times, DOCS / "growth.svg")
