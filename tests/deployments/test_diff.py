@@ -2,11 +2,9 @@
 
 import datetime as dt
 import json
-import shutil
 
 import pytest
 
-from core import store
 from core.errors import StoreError
 from core.store import publish
 from deployments.cli import app
@@ -23,10 +21,7 @@ def lower(portfolio="core"):
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory, sqlite_template):
-    folder = tmp_path_factory.mktemp("filled")
-    shutil.copy(sqlite_template, folder / "evenkeel.db")
-    engine = store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}")
+def filled(stored):
     made = [
         record("aaaaaa1", as_of=YESTERDAY),
         record("aaaaaa2"),
@@ -35,17 +30,7 @@ def filled(tmp_path_factory, sqlite_template):
         record("cccccc2", portfolio="other"),
         record("dddddd1", portfolio="third"),
     ]
-    for run in made:
-        publish(engine, folder / TARGETS, run, NOON)
-    engine.dispose()
-    return folder
-
-
-@pytest.fixture
-def engine(filled, tmp_path):
-    """A copy of it for each test."""
-    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
-    return store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    return stored(made)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`evenkeel explain`, on a store with a run of each kind."""
 
 import datetime as dt
-import shutil
 
 import polars as pl
 import pytest
@@ -17,11 +16,8 @@ TOMORROW = dt.date(2026, 8, 1)
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory, sqlite_template):
+def filled(stored):
     """`core` published twice today and once yesterday, `other` published today, `third` refused."""
-    folder = tmp_path_factory.mktemp("filled")
-    shutil.copy(sqlite_template, folder / "evenkeel.db")
-    engine = store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}")
     runs = [
         record("r0", as_of=YESTERDAY),
         record("r1"),
@@ -29,17 +25,7 @@ def filled(tmp_path_factory, sqlite_template):
         record("r3", portfolio="other"),
         record("r4", portfolio="third", breaches=breach("third")),
     ]
-    for run in runs:
-        publish(engine, folder / "targets", run, NOON)
-    engine.dispose()
-    return folder
-
-
-@pytest.fixture
-def engine(filled, tmp_path):
-    """A copy of it for each test."""
-    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
-    return store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    return stored(runs)
 
 
 def explained(engine, symbol="AAA", portfolio=None, as_of=None, *, markdown=False):

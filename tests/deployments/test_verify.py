@@ -2,32 +2,27 @@
 
 import datetime as dt
 import json
-import shutil
 
 import pytest
 import sqlalchemy as sa
 
-from core import store
 from core.errors import StoreError
 from core.reproduce import CHECKS, DIFFERS, IN_PART, VERIFIED
 from core.results.document import to_json
-from core.store import publish
 from deployments.cli import app
 from deployments.verify import checked, closing, differs, document, lines, runs_to_verify
-from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record
+from tests.core.store.samples import TODAY, YESTERDAY, breach, record
+from tests.deployments.conftest import engine_of
 
 TOMORROW = dt.date(2026, 8, 1)
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory, sqlite_template):
+def filled(stored):
     """`core` published twice today and once yesterday, `other` today, `third` refused today, and again tomorrow.
 
     The runs kept inputs of a program that says nothing about them, so that file and rows are all there is to check.
     """
-    folder = tmp_path_factory.mktemp("filled")
-    shutil.copy(sqlite_template, folder / "evenkeel.db")
-    engine = store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}")
     made = [
         record("run000", as_of=YESTERDAY),
         record("run001"),
@@ -36,19 +31,12 @@ def filled(tmp_path_factory, sqlite_template):
         record("run004", portfolio="third", breaches=breach("third")),
         record("run005", portfolio="third", as_of=TOMORROW, breaches=breach("third", TOMORROW)),
     ]
-    for run in made:
-        publish(engine, folder / "targets", run, NOON)
+    folder = stored(made)
+    engine = engine_of(folder)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE runs SET inputs_id = NULL"))
     engine.dispose()
     return folder
-
-
-@pytest.fixture
-def engine(filled, tmp_path):
-    """A copy of it for each test."""
-    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
-    return store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
 
 
 def chosen(engine, as_of=None, portfolio=None, run=None, *, every=False):
