@@ -1,5 +1,6 @@
 import datetime as dt
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,10 +17,15 @@ def market():
     return demo_market(AS_OF)
 
 
+def demo_desk(demo_database, folder, environment) -> SimpleNamespace:
+    """A database of its own with the demo market, and a folder of targets, which the environment names."""
+    shutil.copy(demo_database, folder / "evenkeel.db")
+    environment.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{folder / 'evenkeel.db'}")
+    environment.setenv("EVENKEEL_TARGETS", str(folder / "targets"))
+    return SimpleNamespace(database=store.engine_from_url(settings().database_url), targets=settings().targets)
+
+
 @pytest.fixture
 def database(tmp_path, monkeypatch, demo_database):
     """A database of its own with the demo market, which the environment names."""
-    shutil.copy(demo_database, tmp_path / "evenkeel.db")
-    monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / "targets"))
-    return store.engine_from_url(settings().database_url)
+    return demo_desk(demo_database, tmp_path, monkeypatch).database

@@ -2,9 +2,6 @@
 
 import datetime as dt
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import polars as pl
@@ -26,7 +23,7 @@ from core.errors import StoreError
 from flows.daily_rebalance import daily_rebalance
 from flows.occasion import BatchRefusedError
 from tasks.settings import named_policy, settings
-from tests.flows.conftest import AS_OF, PORTFOLIOS
+from tests.flows.conftest import AS_OF, PORTFOLIOS, demo_desk
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -60,20 +57,11 @@ def test_every_portfolio_is_published_as_parquet_and_sql(any_demo_database, tmp_
     assert sorted(from_sql["portfolio_id"].unique()) == list(PORTFOLIOS)
 
 
-@contextmanager
-def demo_desk(demo_database, folder) -> Iterator[SimpleNamespace]:
-    """A database of its own with the demo market, and a folder of targets, which the environment names meanwhile."""
-    shutil.copy(demo_database, folder / "evenkeel.db")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{folder / 'evenkeel.db'}")
-        environment.setenv("EVENKEEL_TARGETS", str(folder / "targets"))
-        yield SimpleNamespace(database=store.engine_from_url(settings().database_url), targets=settings().targets)
-
-
 @pytest.fixture(scope="module")
 def day(demo_database, tmp_path_factory, prefect_server):
     """A morning that is run four times: anew, once more, under another policy, and as at first. How each ended."""
-    with demo_desk(demo_database, tmp_path_factory.mktemp("day")) as desk:
+    with pytest.MonkeyPatch.context() as environment:
+        desk = demo_desk(demo_database, tmp_path_factory.mktemp("day"), environment)
 
         def ran(**parameters) -> SimpleNamespace:
             state = run(**parameters)
@@ -87,7 +75,8 @@ def day(demo_database, tmp_path_factory, prefect_server):
 @pytest.fixture(scope="module")
 def dry(demo_database, tmp_path_factory, prefect_server):
     """A dry run of two portfolios: how it ended."""
-    with demo_desk(demo_database, tmp_path_factory.mktemp("dry")) as desk:
+    with pytest.MonkeyPatch.context() as environment:
+        desk = demo_desk(demo_database, tmp_path_factory.mktemp("dry"), environment)
         desk.state = run(policy="aggressive", portfolios=["balanced", "newcomer"], dry_run=True)
     return desk
 
