@@ -390,25 +390,28 @@ def test_a_role_that_may_only_read_the_inputs_is_enough(postgres_server: Any, po
     reader.dispose()
 
 
-def three_portfolios_and_a_stranger(engine: Engine) -> None:
+STRANGERS = ("0", "ab", "stranger")
+
+
+def three_portfolios_and_strangers(engine: Engine) -> None:
     for portfolio_id in ("a", "b", "c"):
         load_frames(engine, inputs(portfolio=portfolio_id))
-    load_frames(engine, {"positions": table("positions", ("stranger", TODAY, "AAA", 1.0))})
+    load_frames(engine, {"positions": table("positions", *((name, TODAY, "AAA", 1.0) for name in STRANGERS))})
 
 
 def test_a_shard_has_the_rows_of_its_portfolios_and_those_of_nobody(engine: Engine) -> None:
-    three_portfolios_and_a_stranger(engine)
+    three_portfolios_and_strangers(engine)
     for shard in sharded(["a", "b", "c"], 2):
         found = read_inputs(engine, TABLES, TODAY, None, SINCE, shard)
         whole = read(engine).of(shard.portfolio_ids)
         assert found.portfolio_ids == [*shard.portfolio_ids]
-        assert {*found["positions"]["portfolio_id"]} == {*shard.portfolio_ids, "stranger"}
+        assert {*found["positions"]["portfolio_id"]} == {*shard.portfolio_ids, *STRANGERS}
         for name, frame in whole.all_frames.items():
             assert_frame_equal(found.all_frames[name], frame)
 
 
 def test_a_shard_of_a_portfolio_that_is_gone_meanwhile_is_refused(engine: Engine) -> None:
-    three_portfolios_and_a_stranger(engine)
+    three_portfolios_and_strangers(engine)
     first, _ = sharded(["a", "b", "c"], 2)
     execute(engine, "UPDATE portfolios SET active = false WHERE portfolio_id = 'a'")
     with pytest.raises(InputError, match="a is no longer an active portfolio"):
