@@ -94,14 +94,13 @@ class Constrained(Step):
 class Shard:
     """Some portfolios of a batch, which are done by themselves: `number`, from 1, of `count`.
 
-    Only what belongs to `others`, the portfolios of the other shards, is not read: rows that belong to nobody are a
-    fault of the batch, which every shard sees.
+    Only what belongs to other portfolios is not read: rows that belong to nobody are a fault of the batch, which every
+    shard sees.
     """
 
     number: int
     count: int
     portfolio_ids: tuple[str, ...]
-    others: frozenset[str] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -114,12 +113,7 @@ def sharded(portfolio_ids: Sequence[str], count: int) -> list[Shard]:
     count = min(count, len(portfolio_ids))
     cuts = [place * len(portfolio_ids) // count for place in range(count + 1)]
     return [
-        Shard(
-            number=number,
-            count=count,
-            portfolio_ids=tuple(portfolio_ids[start:end]),
-            others=frozenset((*portfolio_ids[:start], *portfolio_ids[end:])),
-        )
+        Shard(number, count, tuple(portfolio_ids[start:end]))
         for number, (start, end) in enumerate(pairwise(cuts), start=1)
     ]
 

@@ -49,8 +49,7 @@ def read_inputs(
     with snapshot(engine) as moment:
         reader = _Reader(moment, source, as_of, since)
         known = reader.frame("portfolios")
-        others = _not_requested(known, portfolios) | (frozenset() if shard is None else shard.others)
-        reader = replace(reader, others=others)
+        reader = replace(reader, others=_others(known, portfolios if shard is None else shard.portfolio_ids))
         frames = {name: known if name == "portfolios" else reader.frame(name) for name in INPUTS}
         frames["signals"] = _stacked([frames["signals"], *map(reader.signal, source.signal_queries)])
         published = last_prices(moment, as_of, portfolios if shard is None else shard.portfolio_ids)
@@ -183,7 +182,7 @@ class _Reader:
                 return ()
 
 
-def _not_requested(known: pl.DataFrame, requested: Sequence[str] | None) -> frozenset[str]:
+def _others(known: pl.DataFrame, requested: Sequence[str] | None) -> frozenset[str]:
     """The known portfolios that are not asked for. What belongs to none of the known ones is a fault of any batch."""
     if requested is None:
         return frozenset()
