@@ -25,11 +25,11 @@ from core.approval import Approval
 from core.errors import ConfigurationError, EvenkeelError, SkippedError, StoreError, nearest_hint
 from core.limits import RebalancingLimits
 from core.results.approval_text import approval_lines, approval_table
-from core.results.diff_text import LEFT, diff_document, headline, sections, titled
+from core.results.diff_text import diff_document, headline, sections, titled
 from core.results.document import document, to_json
 from core.results.report import BatchReport, Outcome
 from core.results.summary import summary, target_table
-from core.results.tables import Row
+from core.results.tables import TEXT_COLUMNS, Row
 from core.store import approvals
 from core.version import __version__
 from deployments.diff import diffs
@@ -42,8 +42,6 @@ PREFECT_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "core",
 }
-ASKED = {"shown", "asked at", "decision", "who", "decided at", "why asked"}
-TEXT_COLUMNS = {"portfolio", "symbol", "bucket", "action", "reason", "as of", "run", "verdict", "detail"} | LEFT | ASKED
 
 app = App(
     name="evenkeel",

@@ -81,14 +81,14 @@ def _portfolio(question: Question, moves: int) -> str:
     largest = _moves(question.targets)
     shown = [_move(row) for row in largest.head(moves).iter_rows(named=True)]
     rest = f"and {counted(largest.height - moves, 'smaller move')}" if largest.height > moves else ""
-    moved = "\n".join(markdown_table(shown, right=2))
+    moved = "\n".join(markdown_table(shown))
     parts = [_heading(question), _amounts(question.targets), moved, rest]
     return "\n\n".join(part for part in parts if part)
 
 
 def _proposed(question: Question) -> str:
     rows = target_table(question.targets.head(ROWS))
-    return "\n\n".join([_heading(question), "\n".join(markdown_table(rows, right=99))])
+    return "\n\n".join([_heading(question), "\n".join(markdown_table(rows))])
 
 
 def _heading(question: Question) -> str:

@@ -5,13 +5,12 @@ and the rules through which. `headline` counts them in one sentence. `diff_markd
 `diff_document` as numbers.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from core.results.diff import WANTED, RunDiff, RunFacts
-from core.results.tables import NONE, Row, in_units, percent
+from core.results.tables import NONE, Row, escaped, in_units, markdown_table, percent
 from core.schemas import CASH_SYMBOL
 from core.wording import counted
 
@@ -19,8 +18,6 @@ SHOWN = 20  # so many targets are told
 OF_FRAME = 10  # so many input rows of each frame
 LISTED = 1000  # so many are in a document
 LONGEST = 60  # characters of a cell
-LEFT = frozenset({"frame", "change", "row", "column", "key", "symbol", "rule", "what", "through", "why", "in"})
-"""The columns of text; the others are numbers, to be aligned to the right."""
 
 Section = tuple[str, list[Row]]
 
@@ -60,9 +57,9 @@ def sections(told: RunDiff) -> list[Section]:
 
 def diff_markdown(told: RunDiff) -> str:
     """The whole as Markdown, fit for an artifact or a ticket."""
-    parts = [f"### {_escaped(titled(told))}", headline(told), *(f"- {_escaped(note)}" for note in told.notes)]
+    parts = [f"### {escaped(titled(told))}", headline(told), *(f"- {escaped(note)}" for note in told.notes)]
     for title, rows in sections(told):
-        parts += [f"#### {title}", _table(rows)]
+        parts += [f"#### {title}", "\n".join(markdown_table(rows))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -166,7 +163,7 @@ def _target_lines(told: RunDiff) -> list[Row]:
             "symbol": row["symbol"],
             "before": percent(row["before"]),
             "after": percent(row["after"]),
-            "change": _amount(row["change"]),
+            "moved": _amount(row["change"]),
             "through": _through(told.causes.filter(symbol=row["symbol"])),
             "why": _why(row),
         }
@@ -245,14 +242,3 @@ def _relative(before: str | None, after: str | None) -> str:
     except ValueError:
         return NONE
     return _amount(new / old - 1) if old and abs(new / old) < 1e6 else NONE
-
-
-def _table(rows: Sequence[Row]) -> str:
-    header = list(rows[0])
-    rules = [":--" if name in LEFT else "--:" for name in header]
-    cells = [header, rules, *([_escaped(text) for text in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

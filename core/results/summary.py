@@ -27,10 +27,10 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         _section("Busy", [f"- {told.reason}" for told in report.busy[:SHOWN]]),
         _section("Approval", _approval_lines(report)[:SHOWN]),
         _section("Missed", _missed_lines(report)),
-        _section("Portfolios", markdown_table(portfolio_lines(report)[: 5 * SHOWN], right=2)),
+        _section("Portfolios", markdown_table(portfolio_lines(report)[: 5 * SHOWN])),
         _section("Weights", ["\n\n".join(pictures)] if pictures else []),
-        _section("Limits that gave way", markdown_table(relaxation_lines(report.relaxations)[: 5 * SHOWN], right=3)),
-        _section("Enforced", markdown_table(enforced_lines(report.totals.enforced), right=1)),
+        _section("Limits that gave way", markdown_table(relaxation_lines(report.relaxations)[: 5 * SHOWN])),
+        _section("Enforced", markdown_table(enforced_lines(report.totals.enforced))),
         _section("Data", finding_lines(report.findings)[:SHOWN]),
         _section("Time", _time_lines(report)),
         _section("Removed, left behind by a run that was killed", [f"- `{path}`" for path in report.removed[:SHOWN]]),
@@ -63,7 +63,7 @@ def _time_lines(report: BatchReport) -> list[str]:
         return []
     total = {"step": "all, beside Prefect's own", "seconds": f"{whole:.2f}", "share": percent(1.0)}
     solved = ", ".join(f"{counted(runs, 'run')} by {solver}" for solver, runs in report.solvers.items())
-    return [*markdown_table([*rows, total], right=1), *(["", f"Solved exactly: {solved}."] if solved else [])]
+    return [*markdown_table([*rows, total]), *(["", f"Solved exactly: {solved}."] if solved else [])]
 
 
 def _missed_lines(report: BatchReport) -> list[str]:

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from core.actions import COUNTS
 
 NONE = "–"
-WORDS = ("for example", "why")  # columns of sentences
+TEXT_COLUMNS = frozenset[str]().union(
+    ("portfolio", "as of", "run", "outcome", "symbol", "bucket", "action", "reason", "step", "rule", "limit", "of"),
+    ("shown", "asked at", "decision", "who", "decided at", "why asked", "verdict", "detail", "for example", "why"),
+    ("frame", "change", "row", "column", "key", "what", "through", "in"),
+)
+"""The columns of text; the others are numbers, to be aligned to the right."""
 
 Row = dict[str, str]
 
@@ -35,25 +40,20 @@ def amount(number: float | None) -> str:
     return NONE if number is None else f"{round(number, 2) + 0.0:,.2f}"
 
 
-def markdown_table(rows: Sequence[Row], right: int | None = None) -> list[str]:
-    """A table; the columns from number `right` on are aligned to the right, but for sentences."""
+def markdown_table(rows: Sequence[Row]) -> list[str]:
+    """The lines of a table."""
     if not rows:
         return []
-    header = list(rows[0])
-    aligned = [right is not None and place >= right and name not in WORDS for place, name in enumerate(header)]
-    columns = [
-        _unit_on_top(name, [escaped(row[name]) for row in rows], to_right)
-        for name, to_right in zip(header, aligned, strict=True)
-    ]
+    columns = [_unit_on_top(name, [escaped(row[name]) for row in rows]) for name in rows[0]]
     first, *cells = zip(*columns, strict=True)
-    rules = [":--" if not to_right else "--:" for to_right in aligned]
+    rules = [":--" if name in TEXT_COLUMNS else "--:" for name in rows[0]]
     return [f"| {' | '.join(line)} |" for line in (first, rules, *cells)]
 
 
-def _unit_on_top(name: str, cells: list[str], is_number: bool) -> list[str]:
+def _unit_on_top(name: str, cells: list[str]) -> list[str]:
     """A column with its name; where all of it is in percent, the name says so, which leaves room on narrow pages."""
     told = [cell for cell in cells if cell != NONE]
-    if not (is_number and told and all(cell.endswith(" %") for cell in told)):
+    if name in TEXT_COLUMNS or not (told and all(cell.endswith(" %") for cell in told)):
         return [name, *map(_unbroken, cells)]
     return [f"{name} %", *(cell.removesuffix(" %") for cell in cells)]
 

@@ -50,7 +50,9 @@ def test_the_document_has_every_number_in_full_precision():
 def test_a_move_is_told_with_the_rules_behind_it_and_limits_that_changed():
     before = run("a", {"AAA": (0.5, 0.4)}, [("AAA", "max_position", 0.4, -0.1)])
     after = run("b", {"AAA": (0.5, 0.3)}, [("AAA", "max_position", 0.3, -0.2)])
-    assert "| max_position -10.00 % (limit 40.00 % → 30.00 %) |" in diff_markdown(difference(before, after))
+    assert "| max_position -10.00 % (limit 40.00 % → 30.00 %) |" in diff_markdown(difference(before, after)).replace(
+        "\u00a0", " "
+    )
 
 
 def test_names_that_enter_and_leave_are_told_with_the_reason():

@@ -69,11 +69,11 @@ def test_the_time_of_each_step_adds_up_and_the_solvers_are_counted():
 
 def test_a_number_in_a_column_of_several_units_stays_with_its_own_on_one_line():
     rows = [{"limit": "a", "used": "22.50 %"}, {"limit": "b", "used": "10"}]
-    assert markdown_table(rows, right=1)[2:] == ["| a | 22.50\u00a0% |", "| b | 10 |"]
+    assert markdown_table(rows)[2:] == ["| a | 22.50\u00a0% |", "| b | 10 |"]
 
 
 def test_a_column_of_words_keeps_what_looks_like_a_unit():
-    assert markdown_table([{"portfolio": "p", "why": "above 20 %"}], right=1)[0] == "| portfolio | why |"
+    assert markdown_table([{"portfolio": "p", "why": "above 20 %"}])[0] == "| portfolio | why |"
 
 
 def test_pictures_stand_below_the_portfolios_and_above_what_was_enforced():
