@@ -1,4 +1,6 @@
-"""Counts in words, for whatever is told to people."""
+"""Counts and lists in words, for whatever is told to people."""
+
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -6,6 +8,13 @@ import polars as pl
 def counted(count: int, one: str, many: str | None = None) -> str:
     """`1 run`, `1,200 runs`; `many` where the plural does not just take an s."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def in_short(names: Sequence[str], most: int = 3) -> str:
+    """The first of the names, and how many more: `a, b, c and 7 more`. A single one more is named too."""
+    named = names if len(names) <= most + 1 else names[:most]
+    left = len(names) - len(named)
+    return ", ".join(named) + (f" and {left:,} more" if left else "")
 
 
 def plural(count: pl.Expr) -> pl.Expr:

@@ -196,6 +196,7 @@ def backfill(
     approval = _approval(approve_as, reason)
     _quieted()
     from flows.backfill import backfill as flow
+    from flows.occasion import BatchBusyError, BatchRefusedError, SessionsError
 
     parameters = {
         "policy": policy,
@@ -205,8 +206,14 @@ def backfill(
         "shards": shards,
     }
     state: Any = flow(first=first, last=last, **parameters, return_state=True)
+    try:
+        state.result()
+    except SessionsError as ended:
+        print(ended)
+        ends = [cause for cause in ended.causes if not isinstance(cause, BatchBusyError)]
+        return BUSY if not ends else REFUSED if all(isinstance(end, BatchRefusedError) for end in ends) else FAILED
     print(state.message)
-    return 0 if state.is_completed() else REFUSED
+    return 0
 
 
 @app.command

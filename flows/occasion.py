@@ -14,17 +14,18 @@ from core.batch import Occasion
 from core.errors import EvenkeelError
 from core.policy import Policy
 from core.results.report import BatchReport
-from core.wording import counted
+from core.wording import counted, in_short
 
 SKIPPED = "Skipped"  # the name of the state of a run that had nothing to do
-TOLD = 3  # so many portfolios a message tells of
+TOLD = 3  # so many portfolios or sessions a message tells of
+NAMED = 20  # and so many it names
 
 
 class BatchRefusedError(EvenkeelError):
     """At least one portfolio of a batch was refused; the others were published. Carries the report."""
 
     def __init__(self, report: BatchReport) -> None:
-        names = ", ".join(outcome.portfolio_id for outcome in report.refused)
+        names = in_short([outcome.portfolio_id for outcome in report.refused], NAMED)
         reasons = " ".join(f"{outcome.portfolio_id}: {outcome.reason}" for outcome in report.refused[:TOLD])
         super().__init__(f"{len(report.refused)} of {len(report.outcomes)} portfolios refused ({names}). {reasons}")
         self.report = report
@@ -34,7 +35,7 @@ class BatchFailedError(EvenkeelError):
     """At least one shard of a batch failed; the others were published. Carries the report."""
 
     def __init__(self, report: BatchReport) -> None:
-        names = ", ".join(outcome.portfolio_id for outcome in report.failed)
+        names = in_short([outcome.portfolio_id for outcome in report.failed], NAMED)
         reasons = " ".join([*dict.fromkeys(str(outcome.reason) for outcome in report.failed)][:TOLD])
         refused = f" {BatchRefusedError(report)}" if report.refused else ""
         super().__init__(
@@ -49,6 +50,25 @@ class BatchBusyError(EvenkeelError):
     def __init__(self, report: BatchReport) -> None:
         super().__init__(" ".join(str(outcome.reason) for outcome in report.busy[:TOLD]))
         self.report = report
+
+
+class SessionsError(EvenkeelError):
+    """At least one session of a backfill did not end well; the others were run. Carries why each of them did not."""
+
+    def __init__(self, ended: Mapping[date, State[Any]]) -> None:
+        busy = {day: state for day, state in ended.items() if state.is_cancelled()}
+        failed = {day: state for day, state in ended.items() if not state.is_completed() and day not in busy}
+        heads = [_count(failed, ended, "failed"), _count(busy, ended, "left to others, who are at work on them")]
+        reasons = (f"{day}: {state.message}" for day, state in [*failed.items(), *busy.items()][:TOLD])
+        super().__init__(" ".join([*filter(None, heads), *reasons]))
+        self.failed = failed
+        self.causes = [state.result(raise_on_failure=False) for state in (*failed.values(), *busy.values())]
+
+
+def _count(some: Mapping[date, State[Any]], of: Mapping[date, State[Any]], what: str) -> str:
+    """How many sessions of a backfill, and which, in words; nothing for none."""
+    days = in_short([str(day) for day in some], NAMED)
+    return f"{len(some)} of {len(of)} sessions {what} ({days})." if some else ""
 
 
 def occasion_of(policy: Policy, as_of: date | None, approval: Approval | None = None) -> Occasion:
@@ -103,9 +123,10 @@ def verdict(report: BatchReport) -> State[BatchReport]:
 
 
 def backfilled(ended: Mapping[date, State[Any]]) -> State[None]:
-    """How a backfill ends: Failed, naming the sessions that did, or Completed with how many were run."""
-    failed = {day: state for day, state in ended.items() if not state.is_completed()}
-    if failed:
-        told = " ".join(f"{day}: {state.message}" for day, state in [*failed.items()][:TOLD])
-        return Failed(message=f"{len(failed)} of {len(ended)} sessions failed ({', '.join(map(str, failed))}). {told}")
+    """How a backfill ends: Failed or Busy, naming the sessions that did, or Completed with how many were run."""
+    if not all(state.is_completed() for state in ended.values()):
+        error = SessionsError(ended)
+        if error.failed:
+            return Failed(message=str(error), data=error)
+        return Cancelled(name="Busy", message=str(error), data=error)
     return Completed(message=f"{counted(len(ended), 'session')} run" if ended else "every session has its runs already")

@@ -10,9 +10,10 @@ from core import batch
 from core.batch import Occasion
 from core.models import Shard
 from core.results.report import BatchReport, Outcome, joined
+from core.wording import in_short
 from tasks.approval import hear
 from tasks.artifacts import Progress, told_in_full
-from tasks.labels import label, shortened
+from tasks.labels import label
 from tasks.publish import remove_leftovers
 from tasks.runners import task_runner
 from tasks.shards import compare_inputs, rebalance_shard, split
@@ -59,7 +60,7 @@ def _ended(
 def _failed(shard: Shard, error: Exception) -> list[Outcome]:
     """The outcomes of a shard that did not come to its end; some of its portfolios may have been published before."""
     reason = (
-        f"{shard.name} ({shortened(shard.portfolio_ids)}) failed: {error} What it had "
+        f"{shard.name} ({in_short(shard.portfolio_ids)}) failed: {error} What it had "
         "published before stands; run again for the rest."
     )
     return [Outcome(portfolio_id, "failed", reason) for portfolio_id in shard.portfolio_ids]

@@ -70,7 +70,7 @@ def hear(occasion: Occasion) -> None:
 
 @task(cache_policy=NO_CACHE)
 def propose(report: BatchReport) -> None:
-    """Show every target of what waits."""
+    """Show the targets of what waits."""
     shown = proposal(report.questions, report.as_of)
     create_markdown_artifact(shown, key=ARTIFACT, description=f"Waits for approval: {report.as_of}")
 

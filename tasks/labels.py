@@ -11,8 +11,8 @@ from prefect.runtime import flow_run
 
 from core.batch import Occasion
 from core.results.report import BatchReport
+from core.wording import in_short
 
-NAMED = 3  # so many portfolios are named in the name of a run
 DRY_RUN = "dry-run"
 ATTENTION = {"refused", "failed", "busy", "waiting"}
 
@@ -23,7 +23,7 @@ def label(occasion: Occasion, portfolios: Sequence[str] | None = None, *, dry_ru
     Returns the occasion, of which others are told by this name.
     """
     words = f"{occasion.as_of} {occasion.policy.name}"
-    name = f"{words}: {shortened(portfolios)}" if portfolios else words
+    name = f"{words}: {in_short(portfolios)}" if portfolios else words
     tags = [str(occasion.as_of), occasion.policy.name, *([DRY_RUN] if dry_run else [])]
     _update(occasion.batch_id, {*flow_run.tags, *tags}, name)
     holder = f"flow run {name!r} ({occasion.batch_id}) on {gethostname()}, process {os.getpid()}"
@@ -35,13 +35,6 @@ def label_outcomes(report: BatchReport) -> None:
     told = {str(report.as_of), report.policy_name, *([DRY_RUN] if report.dry_run else [])}
     outcomes = {outcome.outcome for outcome in report.outcomes}
     _update(report.batch_id, ({*flow_run.tags} - ATTENTION) | told | (outcomes & ATTENTION))
-
-
-def shortened(portfolios: Sequence[str]) -> str:
-    """The first of them, and how many more."""
-    named = portfolios if len(portfolios) <= NAMED + 1 else portfolios[:NAMED]
-    left = len(portfolios) - len(named)
-    return ", ".join(named) + (f" and {left} more" if left else "")
 
 
 def _update(flow_run_id: str, tags: Iterable[str], name: str | None = None) -> None:

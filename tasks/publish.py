@@ -15,8 +15,8 @@ from core.batch import Judged, Occasion
 from core.compare import diff_of
 from core.engine import Plan
 from core.results.chart import charts
-from core.results.report import BatchReport
-from tasks.artifacts import FEW, create_artifacts, create_diff, pictured
+from core.results.report import SHOWN, BatchReport
+from tasks.artifacts import create_artifacts, create_diff, pictured
 from tasks.guard import AtWork
 from tasks.labels import label_outcomes
 from tasks.retries import retried
@@ -50,9 +50,9 @@ def plan_only(plan: Plan, judged: Judged, occasion: Occasion) -> BatchReport:
 
 @retried
 def compare(told: BatchReport) -> None:
-    """Create an artifact for each run that took the place of another: what changed, and why."""
+    """Create an artifact for each run that took the place of another, the first ones: what changed, and why."""
     database, root = store.engine_from_url(settings().database_url), settings().targets
-    for outcome in told.superseding[:FEW]:
+    for outcome in told.superseding[:SHOWN]:
         create_diff(diff_of(database, root, str(outcome.supersedes), str(outcome.run_id)))
 
 

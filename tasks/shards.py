@@ -23,9 +23,9 @@ from core.errors import StoreError
 from core.models import Inputs, Shard, sharded
 from core.results.report import BatchReport, joined, shortened
 from core.timing import stopwatch
+from core.wording import in_short
 from tasks.artifacts import ROWS
 from tasks.guard import one_at_a_time
-from tasks.labels import shortened as in_short
 from tasks.retries import on_outage, retried
 from tasks.settings import settings
 

@@ -1,8 +1,9 @@
 """What a person is shown who must agree before runs are published, in Markdown.
 
 `form` is the description of the form: of each portfolio why it asks (`_portfolio`), what it amounts to, and its largest
-moves, in no more columns than the first of Prefect's UIs has room for. `proposal` shows every target, for the artifact
-that the form points to. `approval_table` and `approval_lines` tell afterwards what was asked and said.
+moves, in no more columns than the first of Prefect's UIs has room for. `proposal` shows the targets, for the artifact
+that the form points to; what is too much for a page is counted. `approval_table` and `approval_lines` tell afterwards
+what was asked and said.
 """
 
 import datetime as dt
@@ -16,18 +17,19 @@ from core.results.report import SHOWN
 from core.results.summary import target_table
 from core.results.tables import NONE, Row, markdown_table, percent
 from core.results.totals import figures_of
-from core.wording import counted
+from core.wording import counted, in_short
 
 MOVES = 10  # so many moves of a portfolio a form shows
 ROWS = 500  # so many targets of a portfolio a proposal shows
+EVERY_TARGET = "for every target: `evenkeel run --dry-run --json`, with this date, this policy and these portfolios"
 
 
 def form(questions: Sequence[Question], as_of: dt.date, policy_name: str, until: dt.datetime, artifact: str) -> str:
-    """What will be published if a person agrees; `artifact` is the key of the one with every target."""
+    """What will be published if a person agrees; `artifact` is the key of the one with the targets."""
     parts = [
         f"## {counted(len(questions), 'portfolio')} of {as_of:%A}, {as_of.isoformat()}, under policy {policy_name}",
         f"Approve, and exactly this is published: `{joint_hash(questions)[:SHORT]}`. Reject, or leave it until "
-        f"{_moment(until)}, and none of it is. All targets: artifact `{artifact}` of this run.",
+        f"{_moment(until)}, and none of it is. The targets: artifact `{artifact}` of this run.",
         *(_portfolio(question, MOVES) for question in questions[:SHOWN]),
         _more(questions),
     ]
@@ -35,7 +37,7 @@ def form(questions: Sequence[Question], as_of: dt.date, policy_name: str, until:
 
 
 def proposal(questions: Sequence[Question], as_of: dt.date) -> str:
-    """Every target of the runs that wait."""
+    """The targets of the runs that wait."""
     parts = [
         f"# Proposed for {as_of.isoformat()}, not published",
         "These portfolios wait for a person's approval; open the run, and choose Resume.",
@@ -87,8 +89,11 @@ def _portfolio(question: Question, moves: int) -> str:
 
 
 def _proposed(question: Question) -> str:
-    rows = target_table(question.targets.head(ROWS))
-    return "\n\n".join([_heading(question), "\n".join(markdown_table(rows))])
+    count = question.targets.height
+    shown = question.targets.sort(pl.col("trade_weight").abs(), "symbol", descending=[True, False]).head(ROWS)
+    cut = f"The {ROWS:,} largest trades of {count:,} rows; {EVERY_TARGET}." if count > ROWS else ""
+    parts = [_heading(question), cut, "\n".join(markdown_table(target_table(shown)))]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _heading(question: Question) -> str:
@@ -118,4 +123,7 @@ def _move(row: dict[str, object]) -> Row:
 
 def _more(questions: Sequence[Question]) -> str:
     others = [question.portfolio_id for question in questions[SHOWN:]]
-    return f"And {len(others)} more, each to be published as hashed above: {', '.join(others)}." if others else ""
+    if not others:
+        return ""
+    of_others = f"And {len(others):,} more, not shown here: {in_short(others, SHOWN)}."
+    return f"{of_others} The hash of the form is that of all of them; {EVERY_TARGET}."

@@ -35,6 +35,7 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         _section("Time", _time_lines(report)),
         _section("Removed, left behind by a run that was killed", [f"- `{path}`" for path in report.removed[:SHOWN]]),
         _left_out(report),
+        _differences_left_out(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -206,4 +207,15 @@ def _left_out(report: BatchReport) -> str:
     return (
         f"Shortened: all {len(report.outcomes)} runs are in the table `runs` where `batch_id = '{report.batch_id}'`, "
         "their findings in `findings`, the limits that gave way in `relaxations`."
+    )
+
+
+def _differences_left_out(report: BatchReport) -> str:
+    """Which runs took the place of another without an artifact that tells what changed."""
+    more = report.superseding[SHOWN:]
+    if not more:
+        return ""
+    return (
+        f"{len(more) + SHOWN:,} runs took the place of another. What changed is an artifact of the first {SHOWN}; of "
+        f"the others, as {more[0].portfolio_id}, it is told by `evenkeel diff {more[0].supersedes} {more[0].run_id}`."
     )

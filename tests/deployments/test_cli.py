@@ -1,5 +1,6 @@
 """The command line as a person uses it: by what it prints and how it exits; once, a run in a process of its own."""
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from core import store
 from core.errors import StoreError
 from deployments import cli
 from tasks.settings import ROOT
@@ -85,6 +87,21 @@ def test_a_refusal_is_told_and_has_its_own_exit_status(filled, prefect_server):
     assert refused.returncode == 3
     assert "no cash row of 2026-11-23 (0 positions of that date)." in refused.stdout
     assert "Traceback" not in refused.stdout + refused.stderr
+
+
+def test_a_backfill_ends_as_its_sessions_did(filled, prefect_server, tmp_path):
+    backwards = filled("backfill", "2026-11-20", "2026-11-19")
+    assert backwards.returncode == 1
+    assert backwards.stderr.startswith("error: the range from 2026-11-20 to 2026-11-19 is empty")
+    refused = filled("backfill", "2026-11-23", "2026-11-23", "--portfolio", "balanced")
+    assert refused.returncode == 3
+    assert refused.stdout.count("1 of 1 sessions failed (2026-11-23). 2026-11-23: 1 of 1 portfolios refused") == 1
+    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    with store.guarded(engine, dt.date(2026, 11, 20), ["balanced"], "ann", dt.datetime.now(dt.UTC)):
+        busy = filled("backfill", "2026-11-20", "2026-11-20", "--portfolio", "balanced")
+    assert busy.returncode == 4
+    assert "1 of 1 sessions left to others, who are at work on them (2026-11-20). 2026-11-20: " in busy.stdout
+    assert "Traceback" not in "".join(done.stdout + done.stderr for done in (backwards, refused, busy))
 
 
 @pytest.fixture

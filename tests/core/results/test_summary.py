@@ -132,6 +132,14 @@ def test_what_is_shortened_says_where_the_rest_is():
     assert "Shortened" not in summary(report(outcomes[:20]))
 
 
+def test_differences_that_no_artifact_tells_are_counted_with_a_command_that_does():
+    outcomes = [Outcome(f"p{i}", "published", run_id=f"new{i}", supersedes=f"old{i}") for i in range(23)]
+    told = summary(report(outcomes))
+    assert "23 runs took the place of another. What changed is an artifact of the first 20; of the others" in told
+    assert "`evenkeel diff old20 new20`" in told
+    assert "took the place" not in summary(report(outcomes[:20]))
+
+
 def test_a_table_of_one_portfolio_does_not_repeat_its_name():
     assert "portfolio" not in target_table(made())[0]
     assert target_table(pl.concat([made("p"), made("q")]))[0]["portfolio"] == "p"
