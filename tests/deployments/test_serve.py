@@ -1,8 +1,7 @@
 """`make serve`, end to end: a Prefect server with a password, a worker, the deployments and the automations.
 
 All of it is one test, as all of it is one server: runs by schedule, by command line and by hand, what people are told
-by webhook and mail, a worker that is killed, and an end that leaves nothing behind. `make soak` runs all of it; the
-usual tests leave out the command line and the worker that is killed.
+by webhook and mail, a worker that is killed, and an end that leaves nothing behind.
 """
 
 import datetime as dt
@@ -25,7 +24,6 @@ from deployments import serve
 from tasks.settings import ROOT
 from tests.deployments import debian_postgres
 from tests.deployments.sinks import mail_server, webhook
-from tests.effort import SOAK
 
 DAY = dt.date(2026, 11, 20)
 DAILY, WATCHDOG = "daily-rebalance/daily", "watchdog/watchdog"
@@ -175,9 +173,8 @@ def test_everything_that_make_serve_starts_works_and_ends_with_it(served):
     a_run_is_scheduled(served)
     everybody_is_told(served)
     the_scheduled_run_publishes(served)
-    if SOAK:
-        the_documented_commands_run(served)
-        a_killed_run_turns_crashed_and_its_rerun_succeeds(served)
+    the_documented_commands_run(served)
+    a_killed_run_turns_crashed_and_its_rerun_succeeds(served)
     the_end_leaves_nothing_behind(served)
 
 

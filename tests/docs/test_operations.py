@@ -1,7 +1,7 @@
 """The page on operations keeps its word: its settings exist, its roles are enough, its commands are those that run.
 
-Its commands as a user are run by tests/deployments/test_serve.py, all of them under `make soak`. Those as root are not
-run: they make a user, fetch the program and start services; the units are looked at by systemd itself
+Its commands as a user are run by tests/deployments/test_serve.py. Those as root are not run, but for the owner's
+`evenkeel init`: they make a user, fetch the program and start services; the units are looked at by systemd itself
 (tests/deployments/test_systemd.py).
 """
 
@@ -63,15 +63,16 @@ def test_every_automation_is_told_and_every_deployment():
 
 @pytest.fixture(scope="module")
 def granted(postgres_server):
-    """The addresses by role of a database with the grants of both pages."""
+    """The addresses by role of a database that is made, filled with tables and granted as both pages say."""
     (roles,) = blocks("sql", (ROOT / "docs/database.md").read_text())
-    keeping = blocks("sql")[1]
-    with postgres_server.database() as url:
-        name = sa.make_url(url).database
-        postgres_server.execute(roles.replace("DATABASE evenkeel", f"DATABASE {name}") + keeping, database=name)
-        yield {"owner": url} | {role: postgres_server.url(name, role=role) for role in ROLES}
-        for role in ROLES:
-            postgres_server.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}", database=name)
+    _, making, keeping = blocks("sql")
+    (address,) = re.findall(r"EVENKEEL_DATABASE_URL=(\S+) \S+ init", PAGE)
+    owner, name = sa.make_url(address).username, sa.make_url(address).database
+    postgres_server.execute(*making.strip().split("\n"))
+    store.init(store.engine_from_url(postgres_server.url(name, role=owner)))
+    postgres_server.execute(roles + keeping, database=name)
+    yield {role: postgres_server.url(name, role=role) for role in ROLES}
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)", *(f"DROP ROLE {role}" for role in (owner, *ROLES)))
 
 
 def test_the_housekeeping_can_do_its_work_and_a_run_can_undo_it(granted, tmp_path):
