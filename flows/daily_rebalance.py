@@ -28,6 +28,7 @@ from flows.occasion import (
 )
 from flows.shards import in_shards
 from tasks.approval import hear
+from tasks.artifacts import create_summary
 from tasks.decide import build_universe, constrain, enforce_buckets, make_targets, score, select, size, verify
 from tasks.guard import one_at_a_time
 from tasks.labels import label
@@ -83,7 +84,7 @@ def daily_rebalance(
             occasion = label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
             done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
     told = replace(done, missed=missed_sessions(occasion), seconds=added(seconds, done.seconds))
-    report(told)
+    create_summary(told, report(told))
     compare(told)
     ask(told, occasion)
     return verdict(told)

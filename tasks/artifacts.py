@@ -55,10 +55,17 @@ def told_in_full(portfolio_ids: Sequence[str]) -> list[str] | None:
     return None if len(portfolio_ids) <= FEW else sorted(portfolio_ids)[:FEW]
 
 
-def create_artifacts(report: BatchReport, pictures: Mapping[str, str]) -> None:
-    """Create the summary, and all pictures and tables of a batch. `pictures`: portfolio to Markdown."""
+def create_summary(report: BatchReport, pictures: Mapping[str, str]) -> None:
+    """Create the summary of a batch. `pictures`: portfolio to Markdown.
+
+    Called by the flow itself, it is the one artifact that the run's page shows above those of its tasks.
+    """
     told = summary(report, [*pictures.values()][:PICTURES])
     create_markdown_artifact(told, key="rebalance-summary", description=f"{report.as_of}: {report.counts}")
+
+
+def create_artifacts(report: BatchReport, pictures: Mapping[str, str]) -> None:
+    """Create all pictures and tables of a batch. `pictures`: portfolio to Markdown."""
     for portfolio_id, picture in pictures.items() if len(report.outcomes) <= FEW else ():
         create_markdown_artifact(picture, key=f"weights-{slug(portfolio_id)}", description=f"{report.as_of}: {WEIGHTS}")
     for key, title, render, rows in _tables(report):

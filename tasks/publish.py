@@ -57,13 +57,15 @@ def compare(told: BatchReport) -> None:
 
 
 @retried
-def report(told: BatchReport) -> None:
-    """Create the artifacts: the summary, pictures of the weights, and tables of what was decided."""
+def report(told: BatchReport) -> dict[str, str]:
+    """Create the artifacts: pictures of the weights, and tables of what was decided; returns the pictures."""
     database = store.engine_from_url(settings().database_url)
     drawn = pictured(told)
     shown = told if told.counted is None or told.dry_run else _with_rows(database, told, drawn)
-    create_artifacts(told, dict(charts(shown, drawn, store.last_targets(database, told.as_of, drawn))))
+    pictures = dict(charts(shown, drawn, store.last_targets(database, told.as_of, drawn)))
+    create_artifacts(told, pictures)
     label_outcomes(told)
+    return pictures
 
 
 def _with_rows(database: Engine, told: BatchReport, portfolios: Sequence[str]) -> BatchReport:

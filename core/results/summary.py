@@ -15,6 +15,8 @@ from core.results.report import SHOWN, BatchReport, Outcome, gravest_first
 from core.results.tables import NONE, Row, amount, escaped, in_units, markdown_table, percent, told_apart
 from core.wording import counted
 
+FROM_HOLDINGS = "Opened, closed and turnover count from what is held this morning."
+
 
 def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
     """The summary of a batch as Markdown, with pictures of weights where the page shows images."""
@@ -27,7 +29,7 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         _section("Busy", [f"- {told.reason}" for told in report.busy[:SHOWN]]),
         _section("Approval", _approval_lines(report)[:SHOWN]),
         _section("Missed", _missed_lines(report)),
-        _section("Portfolios", markdown_table(portfolio_lines(report)[: 5 * SHOWN])),
+        _section("Portfolios", [*markdown_table(portfolio_lines(report)[: 5 * SHOWN]), "", FROM_HOLDINGS]),
         _section("Weights", ["\n\n".join(pictures)] if pictures else []),
         _section("Limits that gave way", markdown_table(relaxation_lines(report.relaxations)[: 5 * SHOWN])),
         _section("Enforced", markdown_table(enforced_lines(report.totals.enforced))),
