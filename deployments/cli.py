@@ -17,6 +17,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from sqlalchemy.engine import Engine
 
@@ -41,7 +42,9 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "core",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
+WIDEST = 10_000  # characters of a line in a file
 
 app = App(
     name="evenkeel",
@@ -228,8 +231,9 @@ def show(*, as_of: dt.date | None = None, portfolio: Portfolios = None) -> None:
         Id of a portfolio; give it once for each. Default: all.
     """
     targets = store.read_current(_ready(), as_of)
-    for name in set(portfolio or ()) - set(targets["portfolio_id"]):
-        raise StoreError(f"portfolio {name!r} has no current targets; {nearest_hint(name, targets['portfolio_id'])}")
+    known = set(targets["portfolio_id"])
+    for name in sorted(set(portfolio or ()) - known) if known else ():
+        raise StoreError(f"portfolio {name!r} has no current targets; {nearest_hint(name, known)}")
     if portfolio is not None:
         targets = targets.filter(pl.col("portfolio_id").is_in(portfolio))
     if as_of is None:
@@ -416,10 +420,12 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 
 def _documents(report: BatchReport, policy: str) -> dict[str, Any]:
-    """The JSON output of each portfolio that was not refused, and the reasons of those that were."""
-    limits = named_policy(policy).limits
+    """The JSON output of each portfolio that has targets; of the others what became of them, and why."""
+    limits, having = named_policy(policy).limits, {*report.targets["portfolio_id"]}
     return {
-        told.portfolio_id: {"refused": told.reason} if told in report.refused else _document(report, told, limits)
+        told.portfolio_id: _document(report, told, limits)
+        if told.portfolio_id in having
+        else {told.outcome: told.reason}
         for told in report.outcomes
     }
 
@@ -445,25 +451,31 @@ def _shown(database: Engine) -> str:
     return database.url.set(query={}).render_as_string(hide_password=True)
 
 
-def _console() -> Console:
-    """As wide as the terminal; where output goes to a file, as wide as it takes."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+def _console(width: int | None = None) -> Console:
+    """As wide as the terminal, or as asked for; where output goes to a file, 160 characters."""
+    return Console(width=width or (None if sys.stdout.isatty() else 160), highlight=False)
 
 
 def _print_loaded(counts: dict[str, int]) -> None:
     for name, count in counts.items():
-        print(f"{name:<18}{count:>10,} {'row' if count == 1 else 'rows'}{'' if count else ': nothing was changed'}")
+        emptied = name == "positions" and "cash" in counts
+        of_none = ": what has cash holds nothing" if emptied else ": nothing was changed"
+        print(f"{name:<18}{count:>10,} {'row' if count == 1 else 'rows'}{'' if count else of_none}")
 
 
 def _print_rows(rows: list[Row]) -> None:
+    """A table: within a terminal, texts are broken but no number is; to a file, a line per row."""
     if not rows:
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:
-        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", overflow="fold")
+        text = name in TEXT_COLUMNS
+        table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=not text)
     for row in rows:
         table.add_row(*map(escape, row.values()))
-    _console().print(table)
+    console = _console()
+    least, most = Measurement.get(console, console.options.update(max_width=WIDEST), table)
+    _console(max(console.width, least) if console.is_terminal else most).print(table)
 
 
 def _print_approvals(targets: pl.DataFrame) -> None:

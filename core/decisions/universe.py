@@ -25,17 +25,22 @@ def considered(gated: Gated) -> pl.DataFrame:
 
 
 def _held(gated: Gated) -> pl.DataFrame:
+    """The holdings but for dust, of which the data gate tells: a weight of at most 1e-9 in size is 0."""
     weight = ratio(pl.col("quantity") * pl.col("close"), pl.col("nav"))
-    return gated.holdings.join(gated.nav, on=RUN_KEYS).select(
-        *KEYS,
-        pl.lit(AssetPriority.PORTFOLIO.value).alias("priority"),
-        pl.lit(True).alias("held"),
-        "bucket",
-        "tradable",
-        weight.alias("current_weight"),
-        "quantity",
-        "close",
-        pl.lit(None, dtype=pl.String).alias("excluded"),
+    return (
+        gated.holdings.join(gated.nav, on=RUN_KEYS)
+        .filter(weight.abs() > TOLERANCE)
+        .select(
+            *KEYS,
+            pl.lit(AssetPriority.PORTFOLIO.value).alias("priority"),
+            pl.lit(True).alias("held"),
+            "bucket",
+            "tradable",
+            weight.alias("current_weight"),
+            "quantity",
+            "close",
+            pl.lit(None, dtype=pl.String).alias("excluded"),
+        )
     )
 
 

@@ -1,15 +1,17 @@
 """What may be wrong with a holding.
 
 Each check takes holdings as `holdings.booked` values them (one row per portfolio and symbol, with the asset, the quote
-and the reference price) and returns findings, one per bad row. Most stop the portfolio; `renamings` and `written_off`
-only tell.
+and the reference price) and returns findings, one per bad row. Most stop the portfolio; `renamings`, `written_off` and
+`dust` only tell.
 """
 
 import polars as pl
 
+from core.arithmetic import ratio
 from core.inputs.config import GateConfig
 from core.inputs.findings import count_of, found, number, sentence
 from core.inputs.overrides import Rulings
+from core.limits import TOLERANCE
 from core.schemas import OverrideKind, Severity
 
 HOLDER = ("portfolio_id", "symbol")
@@ -228,6 +230,26 @@ def jumped(held: pl.DataFrame, rulings: Rulings, config: GateConfig) -> pl.DataF
             "reference_as_of",
         ),
         "Enter the split as a corporate action, correct the price, or enter an override `accept-jump`.",
+    )
+
+
+def dust(held: pl.DataFrame, nav: pl.DataFrame) -> pl.DataFrame:
+    """Holdings of a weight that is none: they are not held, so that they open no name and close none."""
+    weight = ratio(pl.col("quantity") * pl.col("close"), pl.col("nav"))
+    return found(
+        held.join(nav.select("portfolio_id", "nav"), on="portfolio_id").filter(weight.abs() <= TOLERANCE),
+        Severity.WARN,
+        "dust",
+        frame="positions",
+        column="quantity",
+        row=ROW,
+        value=number("quantity"),
+        message=sentence(
+            f"{{}}: {{}} units are worth {TOLERANCE:g} of net asset value or less, and count as not held.",
+            HELD,
+            number("quantity"),
+        ),
+        remedy="None needed, unless the quantity is wrong; sold by hand, it no longer shows.",
     )
 
 

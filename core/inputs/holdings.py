@@ -61,6 +61,7 @@ def booked(
             holding_checks.stale(held, config),
             holding_checks.other_currency(held),
             holding_checks.jumped(held, rulings, config),
+            holding_checks.dust(held, nav),
             holding_checks.without_value(nav),
             holding_checks.overstretched(nav, config),
         ]

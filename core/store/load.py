@@ -5,7 +5,8 @@ one transaction. Before anything is written every frame is checked (`_checked`):
 keys. Whether the content makes sense is for the data gate to say, on the day it is used.
 
 A row replaces the one with the same primary key. A list that is complete by itself replaces the whole former list: the
-positions of a portfolio and date, the candidates of a date; a name that is no longer in it is gone.
+positions of a portfolio and date, the candidates of a date; a name that is no longer in it is gone. Where positions and
+cash are loaded together, they are the snapshots of their dates: a portfolio with cash and no positions holds nothing.
 """
 
 import csv
@@ -54,6 +55,10 @@ def load_frames(engine: Engine, frames: Mapping[str, pl.DataFrame]) -> dict[str,
 def _load(engine: Engine, frames: Mapping[str, pl.DataFrame], origins: Mapping[str, str]) -> dict[str, int]:
     checked = {name: _checked(name, frame, origins[name]) for name, frame in frames.items()}
     with writing(engine, lock="load") as connection:
+        if {"positions", "cash"} <= checked.keys():
+            _delete_lists(
+                connection, tables.inputs["positions"], _without_positions(checked["positions"], checked["cash"])
+            )
         for name, frame in checked.items():
             _replace(connection, name, frame)
     return {name: len(frame) for name, frame in checked.items()}
@@ -175,7 +180,15 @@ def _replace(connection: Connection, name: str, frame: pl.DataFrame) -> None:
     replace_rows(connection, table, frame)
 
 
+def _without_positions(positions: pl.DataFrame, cash: pl.DataFrame) -> pl.DataFrame:
+    """The portfolios with cash and no positions, on the dates of which positions are given, or on all if none are."""
+    snapshots = cash.select(LISTS["positions"]).join(positions, on=LISTS["positions"], how="anti")
+    return snapshots if positions.is_empty() else snapshots.join(positions, on="as_of", how="semi")
+
+
 def _delete_lists(connection: Connection, table: sa.Table, lists: pl.DataFrame) -> None:
+    if lists.is_empty():
+        return
     # Parameters of other names than the columns: SQLAlchemy would take those for what is to be set.
     named = lists.rename({column: f"of_{column}" for column in lists.columns})
     same = [table.c[column] == sa.bindparam(f"of_{column}") for column in lists.columns]

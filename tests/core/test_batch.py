@@ -6,6 +6,7 @@ from itertools import count
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from sqlalchemy import text
 
 from core import (
@@ -72,6 +73,19 @@ def test_a_portfolio_gets_the_same_bits_alone_and_in_a_batch(normaliser, databas
         assert alone.targets.equals(together.targets.filter(portfolio_id=portfolio_id))
         mine = together.bucket_statistics.filter(portfolio_id=portfolio_id)
         assert alone.bucket_statistics.equals(mine)
+
+
+def test_dust_opens_no_name_and_is_no_holding(database, tmp_path):
+    """One that holds a speck is decided as one that holds nothing."""
+    fresh = run(database, tmp_path, ["newcomer"])
+    names = fresh.targets.filter(~pl.col("is_cash"))
+    outsider = names.sort("target_weight")["symbol"][0]
+    speck = {"portfolio_id": ["newcomer"], "as_of": [AS_OF], "symbol": [outsider], "quantity": [1e-9]}
+    store.load_frames(database, {"positions": pl.DataFrame(speck)})
+    again = run(database, tmp_path, ["newcomer"])
+    assert outcomes(again) == {"newcomer": "published"}
+    assert_frame_equal(again.targets, fresh.targets)  # their net asset values differ in the last digits
+    assert "dust" in again.findings["code"]
 
 
 def test_an_unmet_representation_is_refused_with_the_nearest_way_out(database, tmp_path):

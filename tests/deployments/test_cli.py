@@ -82,6 +82,14 @@ def test_a_weight_is_explained_from_the_store_alone(filled, prefect_server):
     assert "Did you mean 'LUMIU'?" in filled("explain", "LUMIUU").stderr
 
 
+def test_a_portfolio_without_targets_is_told_with_the_nearest_that_has_some(filled, prefect_server):
+    nobody = filled("show", "--portfolio", "balancd").stderr
+    assert nobody.startswith("error: there are no current targets for that: publish some")
+    filled("run", "--as-of", AS_OF)
+    assert "Did you mean 'balanced'?" in filled("show", "--portfolio", "balancd").stderr
+    assert "known: balanced, concentrated, newcomer." in filled("show", "--portfolio", "zzz").stderr
+
+
 def test_a_refusal_is_told_and_has_its_own_exit_status(filled, prefect_server):
     refused = filled("run", "--as-of", "2026-11-23", "--portfolio", "balanced")
     assert refused.returncode == 3
@@ -102,6 +110,30 @@ def test_a_backfill_ends_as_its_sessions_did(filled, prefect_server, tmp_path):
     assert busy.returncode == 4
     assert "1 of 1 sessions left to others, who are at work on them (2026-11-20). 2026-11-20: " in busy.stdout
     assert "Traceback" not in "".join(done.stdout + done.stderr for done in (backwards, refused, busy))
+
+
+def test_json_has_those_that_were_published_and_says_what_became_of_the_others(filled, prefect_server, tmp_path):
+    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    with store.guarded(engine, dt.date(2026, 11, 20), ["balanced"], "ann", dt.datetime.now(dt.UTC)):
+        done = filled("run", "--as-of", AS_OF, "--json")
+    content = json.loads(done.stdout)
+    assert done.returncode == 4
+    assert [*content["balanced"]] == ["busy"]
+    assert "ann" in content["balanced"]["busy"]
+    assert content["newcomer"]["rebalancing_targets"]
+
+
+def test_no_number_is_broken_however_narrow_a_terminal_and_a_file_has_a_line_per_row(monkeypatch):
+    row = {"symbol": "AAA", "target": "20.00 %", "trade amount": "-1,799,985.84", "reason": "kept with a score " * 20}
+    for columns, terminal in (("50", "1"), ("20", "1"), ("80", "")):
+        monkeypatch.setenv("COLUMNS", columns)
+        monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+        out = StringIO()
+        with redirect_stdout(out):
+            cli._print_rows([row, row])
+        assert out.getvalue().count("-1,799,985.84") == 2
+        assert out.getvalue().count("20.00 %") == 2
+    assert len(out.getvalue().splitlines()) == 3
 
 
 @pytest.fixture

@@ -35,6 +35,14 @@ def test_a_quantity_of_zero_is_not_held() -> None:
     assert gated.holdings.height == 3
 
 
+@pytest.mark.parametrize(("quantity", "is_dust"), [(1e-9, True), (-1e-9, True), (1e-6, False)])
+def test_a_holding_of_no_weight_is_told_and_counts_in_the_value(quantity: float, is_dust: bool) -> None:
+    speck = {"portfolio_id": "INCOME", "as_of": TODAY, "symbol": "DDD", "quantity": quantity}
+    gated = judged(**added("positions", speck))
+    assert (("warn", "dust", "INCOME", "DDD") in told(gated)) == is_dust
+    assert gated.holdings.height == 4
+
+
 def test_a_short_position_counts_negative() -> None:
     gated = judged(**changed("positions", SYMBOL == "AAA", quantity=-100.0))
     assert gated.nav["nav"].to_list() == [1000.0, 1000.0]

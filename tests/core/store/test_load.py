@@ -76,6 +76,23 @@ def test_a_row_replaces_the_one_with_its_key(engine: Engine) -> None:
     assert found(engine, "prices")["close"].to_list() == [60.0, 61.0]
 
 
+def snapshot(*positions: tuple[str, dt.date, str, float], cash: tuple[tuple[str, dt.date, float], ...]):
+    return {"positions": table("positions", *positions), "cash": table("cash", *cash)}
+
+
+def test_a_snapshot_without_positions_of_a_portfolio_says_that_it_holds_nothing(engine: Engine) -> None:
+    yesterday = TODAY - dt.timedelta(days=1)
+    both = (("p", TODAY, 1.0), ("q", TODAY, 1.0))
+    held = (("p", TODAY, "AAA", 1.0), ("q", TODAY, "AAA", 2.0), ("p", yesterday, "AAA", 3.0))
+    load_frames(engine, snapshot(*held, cash=(*both, ("p", yesterday, 1.0))))
+    load_frames(engine, {"cash": table("cash", *both)})  # alone, it says nothing of positions
+    assert {*found(engine, "positions").rows()} == {*held}
+    load_frames(engine, snapshot(("q", TODAY, "AAA", 4.0), cash=(*both, ("p", yesterday, 1.0))))
+    assert {*found(engine, "positions").rows()} == {("q", TODAY, "AAA", 4.0), ("p", yesterday, "AAA", 3.0)}
+    load_frames(engine, snapshot(cash=both))
+    assert found(engine, "positions").rows() == [("p", yesterday, "AAA", 3.0)]
+
+
 def test_positions_of_a_portfolio_and_date_are_replaced_as_a_whole(engine: Engine) -> None:
     first = [("core", YESTERDAY, "OLD", 1.0), ("core", TODAY, "OLD", 1.0), ("other", TODAY, "OLD", 1.0)]
     load_frames(engine, {"positions": table("positions", *first)})
