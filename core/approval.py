@@ -23,6 +23,7 @@ from core.wording import counted
 SHORT = 12  # so many digits of a hash a person compares
 TOLD = 4  # so many cases of one kind are told in full
 LONGEST_HOURS = 24 * 7
+MOST_TURNOVER = 2.0  # a book of twice its net asset value, changed for another
 
 Decided = Literal["approved", "rejected", "timed out", "withdrawn"]
 
@@ -44,6 +45,11 @@ class ApprovalRules:
         turnover = self.max_turnover
         if turnover is not None and not (isfinite(turnover) and turnover >= 0.0):
             raise ConfigurationError(f"max_turnover is {turnover}: make it a finite number of at least 0.")
+        if turnover is not None and turnover > MOST_TURNOVER:
+            raise ConfigurationError(
+                f"max_turnover is {turnover:g}, which is {100 * turnover:,.0f} % of net asset value: nobody would ever be "
+                f"asked. Fractions are meant; {turnover:g} % is {turnover / 100:g}."
+            )
         require_positive("timeout_hours", self.timeout_hours)
         if self.timeout_hours > LONGEST_HOURS:
             raise ConfigurationError(f"timeout_hours is {self.timeout_hours}: make it at most {LONGEST_HOURS}, a week.")

@@ -60,7 +60,8 @@ class Exchange:
         found: list[dt.date] = []
         for year in range(first.year, last.year + 1):
             start, end = max(first, dt.date(year, 1, 1)), min(last, dt.date(year, 12, 31))
-            found += [moment.date() for moment in _calendar(self.code, year).sessions_in_range(str(start), str(end))]
+            sessions = _calendar(self.code, year).sessions
+            found += [moment.date() for moment in sessions[sessions.slice_indexer(str(start), str(end))]]
         return found
 
     def latest(self, day: dt.date) -> dt.date:
@@ -69,14 +70,25 @@ class Exchange:
 
 
 def _calendar(code: str, year: int) -> "ExchangeCalendar":
-    return _calendar_from(code, year - year % YEARS)
+    """The calendar with the days of a year. Raises `ConfigurationError` where the package does not know that year."""
+    first = year - year % YEARS
+    try:
+        return _calendar_of(code, first, first + YEARS - 1)
+    except (ValueError, NotImplementedError):  # of some exchanges fewer years are known
+        try:
+            return _calendar_of(code, year, year)
+        except (ValueError, NotImplementedError) as error:
+            raise ConfigurationError(
+                f"the calendar of {code} cannot be had for {year}: {str(error).rstrip('.')}. Correct the date, or "
+                "leave `exchange` out and name a `time_zone`."
+            ) from error
 
 
 @cache
-def _calendar_from(code: str, year: int) -> "ExchangeCalendar":
+def _calendar_of(code: str, first: int, last: int) -> "ExchangeCalendar":
     from exchange_calendars import get_calendar
 
-    return get_calendar(code, start=f"{year - 1}-12-01", end=f"{year + YEARS}-01-31")
+    return get_calendar(code, start=f"{first - 1:04}-12-01", end=f"{last:04}-12-31")
 
 
 def _holiday(code: str, day: dt.date) -> str | None:
@@ -86,5 +98,5 @@ def _holiday(code: str, day: dt.date) -> str | None:
         named = calendar.regular_holidays.holidays(str(day), str(day), return_name=True)
         if len(named):
             return str(named.iloc[0])
-    adhoc = {moment.date() for moment in calendar.adhoc_holidays}
-    return "a special closing" if day in adhoc else None
+    adhoc = {str(moment)[:10] for moment in calendar.adhoc_holidays}  # of several types
+    return "a special closing" if str(day) in adhoc else None

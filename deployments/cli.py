@@ -370,6 +370,9 @@ def check(policy: str) -> None:
         Its name, or its file.
     """
     document_read = named_policy(policy)
+    exchange = document_read.sessions
+    if exchange is not None:
+        exchange.latest(exchange.day_of(dt.datetime.now(dt.UTC)))  # not every calendar can be had for every year
     print(f"Policy {document_read.name} is right. With all defaults it reads:\n\n{document_read.document}")
     print("Limits on weights, in the order in which they are applied:")
     for constraint in document_read.constraint_set().constraints:

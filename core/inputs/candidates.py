@@ -12,8 +12,9 @@ from typing import Literal
 import polars as pl
 
 from core.inputs.config import GateConfig
-from core.inputs.findings import count_of, finding, found, joined, sentence
+from core.inputs.findings import count_of, finding, found, joined, number, sentence
 from core.inputs.holdings import described
+from core.inputs.overrides import Rulings
 from core.inputs.prices import Market, overridden
 from core.inputs.schema_checks import Checked
 from core.schemas import AssetPriority, Severity
@@ -28,6 +29,11 @@ REASONS = {
     "no_price": ("prices", "close", "Load a price, or enter an override `price`."),
     "bad_price": ("prices", "close", "Correct the price row, or enter an override `price`."),
     "stale_price": ("prices", "as_of", "Load a price, or enter an override `price`."),
+    "price_jump": (
+        "prices",
+        "close",
+        "Enter the split as a corporate action, correct the price, or enter an override `accept-jump` for all.",
+    ),
 }
 """Why a candidate is excluded, by the code of its finding, in the order of precedence: frame, column, remedy."""
 
@@ -73,17 +79,17 @@ def offered(
     names: pl.DataFrame,
     tables: Mapping[str, Checked],
     market: Market,
-    shared_prices: pl.DataFrame,
+    rulings: Rulings,
     config: GateConfig,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One row per candidate (symbol, priority, close, currency, tradable, excluded: null or why), and findings."""
     actions = tables["corporate_actions"].flawed
     flawed_actions = pl.concat([actions["symbol"], actions["new_symbol"].drop_nulls().alias("symbol")]).unique()
-    quoted = overridden(
-        names.rename({"flaw": "candidate_flaw"}).join(market.quotes, on="symbol", how="left"), shared_prices, as_of
-    )
+    named = names.rename({"flaw": "candidate_flaw"}).join(market.quotes, on="symbol", how="left")
+    quoted = overridden(named, rulings.shared_prices, as_of)
     rows = quoted.join(described(tables["assets"]), on="symbol", how="left").with_columns(
-        bad_action=pl.col("symbol").is_in(flawed_actions.implode())
+        bad_action=pl.col("symbol").is_in(flawed_actions.implode()),
+        accepted=pl.col("symbol").is_in(rulings.shared_accepted),
     )
     judged = rows.with_columns(_reason(config)).unnest("reason").sort("symbol")
     columns = ["symbol", "priority", "close", "currency", "tradable", "excluded"]
@@ -93,6 +99,7 @@ def offered(
 
 def _reason(config: GateConfig) -> pl.Expr:
     """The first reason to exclude a candidate, as a struct of its code and its sentence; null where there is none."""
+    change = pl.col("close") / pl.col("previous_close") - 1
     conditions = {
         "no_asset": (pl.col("known").is_null(), pl.lit("no asset row")),
         "bad_asset": (pl.col("asset_flaw").is_not_null(), sentence("bad asset row: {}", "asset_flaw")),
@@ -106,6 +113,17 @@ def _reason(config: GateConfig) -> pl.Expr:
                 f"last price of {{}} is {{}} old, limit {config.max_price_age_days}",
                 "price_as_of",
                 count_of("age_days", "day"),
+            ),
+        ),
+        "price_jump": (
+            ~pl.col("accepted") & (change.abs() > config.max_jump),
+            sentence(
+                f"close {{}} of {{}} is {{}} % away from {{}} of {{}}, limit {config.max_jump:.0%}",
+                number("close"),
+                "price_as_of",
+                number((change * 100).round(1)),
+                number("previous_close"),
+                "previous_as_of",
             ),
         ),
     }

@@ -22,7 +22,7 @@ from core.inputs.config import GateConfig
 from core.inputs.corporate_actions import resolved
 from core.inputs.findings import found, joined, sentence, stopped_portfolios, stops_batch, summarised
 from core.inputs.holdings import Book, booked
-from core.inputs.lookalikes import lookalikes
+from core.inputs.lookalikes import divided_buckets, lookalikes
 from core.inputs.overrides import Rulings, ruled
 from core.inputs.prices import Market, known_prices, market
 from core.inputs.schema_checks import Checked, checked
@@ -103,13 +103,14 @@ def judge(
     prices = market(as_of, tables["prices"], actions, rulings, config)
     book = booked(as_of, tables, actions, rulings, prices, config)
     names, list_findings = listed(as_of, tables, candidates_from, config)
-    candidates, excluded = offered(as_of, names, tables, prices, rulings.shared_prices, config)
+    candidates, excluded = offered(as_of, names, tables, prices, rulings, config)
     considered = pl.concat([candidates["symbol"], book.holdings["symbol"]]).unique()
     signals, signal_findings = current_signals(as_of, tables["signals"], actions, considered, book.holdings, config)
     judgements = [
         snapshot_findings(as_of, tables, _other_dates(raw)),
         _reserved_symbols(tables["assets"]),
         lookalikes(tables),
+        divided_buckets(tables["assets"]),
         rulings.findings,
         book.findings,
         list_findings,

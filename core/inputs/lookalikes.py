@@ -1,8 +1,9 @@
-"""Rows about a symbol that only looks like an asset's: they would count for nobody, and nobody would notice.
+"""Names that only look alike: what they say would count for another than is meant, and nobody would notice.
 
-`lookalikes` tells symbols of prices, signals and corporate actions that no asset bears, but that a person would take
-for one: they differ by case, spaces, invisible characters or Unicode form. Rows of other unknown symbols are no fault:
-a desk may load more prices than it has assets.
+What a person takes for the same name differs by case, spaces, invisible characters or Unicode form. `lookalikes` tells
+symbols of prices, signals and corporate actions that no asset bears, but that look like one that does; rows of other
+unknown symbols are no fault, as a desk may load more prices than it has assets. `divided_buckets` tells buckets that
+are spelled in several ways: each would have the limit of a bucket to itself.
 """
 
 from collections.abc import Mapping
@@ -23,11 +24,35 @@ def lookalikes(tables: Mapping[str, Checked]) -> pl.DataFrame:
     return joined(_told(name, _symbols(tables[name]), assets) for name in TABLES)
 
 
+def divided_buckets(assets: Checked) -> pl.DataFrame:
+    """One finding per bucket of the assets that is spelled in several ways."""
+    buckets = assets.rows.select("bucket").unique().drop_nulls()
+    several = buckets.group_by(plain=_plain("bucket")).agg(spelled=pl.col("bucket").sort())
+    return found(
+        several.filter(pl.col("spelled").list.len() > 1).sort("plain"),
+        Severity.STOP_BATCH,
+        "divided_bucket",
+        frame="assets",
+        column="bucket",
+        row=pl.col("spelled").list.first(),
+        value=pl.col("spelled").list.len().cast(pl.String),
+        message=sentence(
+            "buckets of assets are spelled '{}': each of them would have a bucket's limits to itself.",
+            pl.col("spelled").list.join("', '"),
+        ),
+        remedy="Spell the bucket of all these assets in one way.",
+    )
+
+
 def _symbols(table: Checked) -> pl.DataFrame:
     """The symbols of a table, and each as a person reads it."""
     symbols = pl.concat([table.rows.select("symbol"), table.flawed.select("symbol")]).unique().drop_nulls()
-    plain = pl.col("symbol").str.normalize("NFKC").str.replace_all(INVISIBLE, "").str.to_lowercase()
-    return symbols.with_columns(plain=plain)
+    return symbols.with_columns(plain=_plain("symbol"))
+
+
+def _plain(name: str) -> pl.Expr:
+    """A name as a person reads it."""
+    return pl.col(name).str.normalize("NFKC").str.replace_all(INVISIBLE, "").str.to_lowercase()
 
 
 def _told(table: str, symbols: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:

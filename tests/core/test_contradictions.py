@@ -11,6 +11,7 @@ from core import (
     MinPositionWeightConstraint,
     NetExposureConstraint,
     Policy,
+    TurnoverConstraint,
 )
 from core.contradictions import require_consistent
 from core.limits import RebalancingLimits
@@ -36,6 +37,10 @@ from tasks.settings import named_policy, policy_names
         ((MaxPositionConstraint(20.0),), r"max_position.max_weight is 20, which is 2,000 % .*; 20 % is 0.2"),
         ((MaxBucketWeightConstraint({"Energy": 30.0}),), "max_bucket_weight.max_weight of Energy is 30"),
         ((NetExposureConstraint(minimum=-30.0),), "net_exposure.minimum is -30"),
+        ((MaxPositionConstraint(20),), "max_position.max_weight is 20"),
+        ((MaxPositionConstraint(5.0), MaxGrossExposureConstraint(1.0)), r"is 5, which is 500 % .*; 5 % is 0.05"),
+        ((MaxBucketWeightConstraint({"Energy": 9}), MaxGrossExposureConstraint(1.5)), "of Energy is 9, which is 900 %"),
+        ((TurnoverConstraint(8.0), MaxGrossExposureConstraint(1.0)), "turnover.max_turnover is 8"),
     ],
 )
 def test_limits_that_exclude_each_other_and_percentages_are_refused(constraints, told):
@@ -48,6 +53,8 @@ def test_limits_that_exclude_each_other_and_percentages_are_refused(constraints,
     [
         (MinPositionWeightConstraint(0.2), MaxPositionConstraint(0.2)),
         (MinBucketWeightConstraint({"Energy": 0.3}), MaxBucketWeightConstraint({"Utilities": 0.2})),
+        (MaxPositionConstraint(2.0), MaxGrossExposureConstraint(2.5)),
+        (MaxPositionConstraint(1.0), MaxGrossExposureConstraint(0.5)),
         (
             MinPositionWeightConstraint(0.3),
             MaxPositionConstraint(0.2, mode="soft", priority=1, max_relaxation=0.2),

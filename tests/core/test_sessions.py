@@ -81,3 +81,17 @@ def test_sessions_run_across_calendars():
 def test_an_unknown_exchange_is_told_with_the_nearest():
     with pytest.raises(ConfigurationError, match=r"'XNYSE' is unknown.*XNYS"):
         Exchange("XNYSE")
+
+
+@pytest.mark.parametrize("code", ["XBOM", "XSHG", "XSES", "XHKG", "XMOS", "XLJU"])
+def test_exchanges_of_which_few_years_or_odd_holidays_are_known_have_their_sessions(code):
+    exchange = Exchange(code)
+    assert exchange.closed(dt.date(2026, 11, 21)) == "Saturday"
+    assert len(exchange.sessions(dt.date(2026, 1, 1), dt.date(2026, 12, 31))) > 200
+    assert exchange.latest(dt.date(2026, 11, 21)) == dt.date(2026, 11, 20)
+
+
+@pytest.mark.parametrize(("code", "year"), [("ASEX", 2026), ("XNYS", 1), ("XNYS", 220), ("XNYS", 2926), ("XNYS", 9999)])
+def test_a_year_that_no_calendar_has_is_told_as_such(code, year):
+    with pytest.raises(ConfigurationError, match=rf"calendar of {code} cannot be had for {year}: .*Correct the date"):
+        Exchange(code).closed(dt.date(year, 11, 20))

@@ -13,6 +13,7 @@ from tests.core.inputs.example import (
     frames,
     judged,
     only,
+    override,
     rows,
     split,
     told,
@@ -86,6 +87,16 @@ def test_a_candidate_with_a_stale_price_is_excluded() -> None:
         .with_columns(as_of=pl.when(SYMBOL == "DDD").then(day(6)).otherwise("as_of"))
     )
     assert excluded(judged(prices=prices)) == "last price of 2026-03-04 is 6 days old, limit 5"
+
+
+def test_a_candidate_whose_price_jumped_is_excluded_until_that_is_accepted_for_all() -> None:
+    prices = changed("prices", DDD_TODAY, close=0.4)
+    told = "close 0.4 of 2026-03-10 is -99.0 % away from 40.0 of 2026-03-09, limit 40%"
+    assert excluded(judged(**prices)) == told
+    assert excluded(judged(**prices, **added("overrides", override("DDD", "accept-jump")))) is None
+    one = override("DDD", "accept-jump", portfolio_id="GROWTH")
+    assert excluded(judged(**prices, **added("overrides", one))) == told
+    assert excluded(judged(**changed("prices", DDD_TODAY, close=55.0))) is None
 
 
 def test_a_candidate_with_a_bad_asset_row_or_corporate_action_is_excluded() -> None:

@@ -13,6 +13,7 @@ from tests.core.inputs.example import last_prices, rows, split
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "sp500"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"the real snapshots are not at {FOLDER}")
+JUMPED = (pl.col("code") == "price_jump") & (pl.col("severity") == Severity.STOP_PORTFOLIO.value)
 SPLITS = [("KLAC", dt.date(2026, 6, 13)), ("CRWD", dt.date(2026, 7, 3)), ("DD", dt.date(2026, 6, 25))]
 
 
@@ -37,14 +38,14 @@ def held(as_of: dt.date, symbols: list[str], *actions: dict[str, object], last: 
 def test_an_unadjusted_split_is_caught_and_named(symbol: str, day: dt.date) -> None:
     gated = held(day, [symbol, "AAPL"])
     assert gated.stopped == ("P",)
-    assert gated.findings.filter(pl.col("code") == "price_jump")["symbol"].to_list() == [symbol]
+    assert gated.findings.filter(JUMPED)["symbol"].to_list() == [symbol]
 
 
 @pytest.mark.parametrize(("symbol", "day"), SPLITS)
 def test_with_the_split_as_corporate_action_the_day_runs(symbol: str, day: dt.date) -> None:
     before = held(day - dt.timedelta(days=1), [symbol]).holdings["close"].item()
     after = held(day, [symbol], last=last_prices(("P", symbol, day - dt.timedelta(days=1), 1.0))).findings
-    assert after.filter(pl.col("code") == "price_jump").height == 1
+    assert after.filter(JUMPED).height == 1
     raw = pl.read_parquet(FOLDER / "snapshots.parquet").filter(symbol=symbol, as_of=day)["close"].item()
     factor = float(round(before / raw)) if before > raw else 1.0 / round(raw / before)
     published = last_prices(("P", symbol, day - dt.timedelta(days=1), before))
