@@ -47,7 +47,7 @@ class ApprovalRules:
             raise ConfigurationError(f"max_turnover is {turnover}: make it a finite number of at least 0.")
         if turnover is not None and turnover > MOST_TURNOVER:
             raise ConfigurationError(
-                f"max_turnover is {turnover:g}, which is {100 * turnover:,.0f} % of net asset value: nobody would ever be "
+                f"max_turnover is {turnover:g}, which is {100 * turnover:,.0f} % of net asset value: nobody would be "
                 f"asked. Fractions are meant; {turnover:g} % is {turnover / 100:g}."
             )
         require_positive("timeout_hours", self.timeout_hours)

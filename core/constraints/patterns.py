@@ -101,6 +101,8 @@ def _kept(forms: Sequence[Form], choice: Choice) -> Iterator[Form]:
     """Convex forms in place of the ones that are not."""
     for form in forms:
         match form:
+            case Count() if form.members.sum() <= form.most:
+                continue  # no choice of names exceeds it
             case Count():
                 yield _range(form.members & ~choice.has, np.zeros(len(choice.has)), choice)
             case Floor():

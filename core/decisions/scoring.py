@@ -44,7 +44,8 @@ def scored(
     )
     if two_sided:
         rows = mirrored(rows, pl.col("compared"))
-    return Scored.cast(rows.with_columns(score=_with_bonus()).select(Scored.column_names()).sort(KEYS))
+    rows = rows.with_columns(score=_with_bonus(), reason=pl.concat_str("reason", _changes_in_words()))
+    return Scored.cast(rows.select(Scored.column_names()).sort(KEYS))
 
 
 def with_sizing_input(rows: pl.DataFrame, signal_values: pl.DataFrame, column: str, signal: str) -> pl.DataFrame:
@@ -115,7 +116,19 @@ def mirrored(rows: pl.DataFrame, compared: pl.Expr) -> pl.DataFrame:
     return ordered.with_columns(side=side).with_columns(score=conviction)
 
 
+def _has_bonus() -> pl.Expr:
+    """Whether a name with a score is held, on the side on which it is considered."""
+    return pl.col("score").is_not_null() & pl.col("held") & (pl.col("current_weight") * pl.col("side") >= 0)
+
+
 def _with_bonus() -> pl.Expr:
-    kept_side = pl.col("held") & (pl.col("current_weight") * pl.col("side") >= 0)
     bonus = pl.min_horizontal(pl.col("score") * HELD_BONUS, 1.0)
-    return pl.when(kept_side & pl.col("score").is_not_null()).then(bonus).otherwise("score")
+    return pl.when(_has_bonus()).then(bonus).otherwise("score")
+
+
+def _changes_in_words() -> pl.Expr:
+    """What was done to the weighted mean of the signals, as the end of a sentence."""
+    short = pl.col("score").is_not_null() & (pl.col("side") < 0)
+    mirrored_score = pl.when(short).then(pl.lit(", 1 less their mean as it is considered short"))
+    bonus = pl.when(_has_bonus()).then(pl.lit(f", x {HELD_BONUS:g} as it is held"))
+    return pl.concat_str(mirrored_score.fill_null(""), bonus.fill_null(""))

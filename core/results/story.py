@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from core.decisions.scoring import HELD_BONUS
 from core.limits import TOLERANCE
 from core.results.tables import NONE, Row, amount, in_units, percent, told_apart
 from core.schemas import KEYS
@@ -141,14 +140,10 @@ def _facts(run: Named, decision: Named) -> list[tuple[str, str]]:
 
 
 def _score(decision: Named) -> str:
-    """The score, with what was done to the weighted mean of the signals."""
+    """The score, and how complete the signals are."""
     if decision["score"] is None:
         return "none"
     told = [f"{decision['score']:.4f}"]
-    if decision["side"] < 0:
-        told.append("1 less the mean of its signals, as it is considered short")
-    if decision["held"] and decision["current_weight"] * decision["side"] >= 0:
-        told.append(f"x {HELD_BONUS:g} as it is held")
     if decision["confidence"] is not None:
         told.append(f"confidence {decision['confidence']:.2f}")
     return ", ".join(told)

@@ -28,6 +28,7 @@ from core.inputs import (
 )
 from core.policy import DEFAULT_SIGNALS, InverseVolatility, LongShort, ScoreWeighted, Scoring, SourceConfig
 from core.schemas import Actions, Breaches, Findings, empty
+from tasks.settings import named_policy
 
 AS_OF = dt.date(2026, 11, 20)
 BATCHES = count()
@@ -86,6 +87,16 @@ def test_dust_opens_no_name_and_is_no_holding(database, tmp_path):
     assert outcomes(again) == {"newcomer": "published"}
     assert_frame_equal(again.targets, fresh.targets)  # their net asset values differ in the last digits
     assert "dust" in again.findings["code"]
+
+
+def test_a_count_that_leaves_room_explains_no_change(database, tmp_path):
+    """All names that could have a weight are fewer than the limit: who has none owes it to another rule."""
+    guarded = named_policy("guarded")
+    occasion = Occasion(guarded, AS_OF, f"batch {next(BATCHES)}", NOON)
+    report = batch.rebalance(database, tmp_path / "targets", occasion, ["concentrated"], clock=lambda: NOON)
+    assert report.targets.height < guarded.limits.max_total_positions
+    assert "max_positions" not in report.explanations["rule"]
+    assert report.explanations.filter(pl.col("after") == 0)["rule"].to_list() == ["min_position_weight"]
 
 
 def test_an_unmet_representation_is_refused_with_the_nearest_way_out(database, tmp_path):

@@ -55,6 +55,27 @@ def test_a_held_asset_has_a_bonus_never_above_one():
     assert scores(["A"], values, held=["B", "C"]) == pytest.approx({"A": 0.5, "B": 1.0, "C": 0.51})
 
 
+@pytest.mark.parametrize(
+    ("held", "current", "two_sided", "told"),
+    [
+        (False, 0.0, False, ""),
+        (True, 0.1, False, ", x 1.02 as it is held"),
+        (True, -0.1, False, ""),
+        (False, 0.0, True, ", 1 less their mean as it is considered short"),
+        (True, -0.1, True, ", 1 less their mean as it is considered short, x 1.02 as it is held"),
+    ],
+)
+def test_the_reason_says_how_the_score_came_about(held, current, two_sided, told):
+    names = universe(["A", "B"], held=["B"] * held).with_columns(
+        current_weight=pl.when(symbol="B").then(current).otherwise("current_weight")
+    )
+    rows = scored(names, as_signal_values({"technical": {"A": 0.9, "B": 0.3}}), PLAIN[:1], two_sided=two_sided)
+    (row,) = rows.filter(symbol="B").iter_rows(named=True)
+    assert row["reason"] == f"technical 0.3 x 0.6{told}"
+    mean = 0.7 if two_sided else 0.3
+    assert row["score"] == pytest.approx(mean * 1.02 if "1.02" in told else mean)
+
+
 def test_a_constant_cross_section_says_nothing():
     assert scores(["A", "B"], {"technical": {"A": 3.0, "B": 3.0}}, RANKED) == {"A": None, "B": None}
 

@@ -3,7 +3,6 @@
 import datetime as dt
 
 import polars as pl
-import pytest
 
 from core.results.story import explanation_table, story, with_changes
 from core.schemas import Decisions, Explanations
@@ -102,20 +101,6 @@ def test_a_refused_run_says_so_and_shows_no_target():
     told = story(refused, decided(target=None), changes(), None).terminal()
     assert "target weight" not in told
     assert told.endswith("target     none, for the run was refused: A and B conflict:\n           - raise A to 8 %")
-
-
-@pytest.mark.parametrize(
-    ("held", "current", "side", "told"),
-    [
-        (False, 0.0, 1, "0.7000, confidence 0.80"),
-        (True, 0.1, 1, "0.7000, x 1.02 as it is held, confidence 0.80"),
-        (True, -0.1, 1, "0.7000, confidence 0.80"),
-        (False, 0.0, -1, "0.7000, 1 less the mean of its signals, as it is considered short, confidence 0.80"),
-    ],
-)
-def test_a_score_says_how_it_came_about(held, current, side, told):
-    found = story(RUN, decided(held=held, current_weight=current, side=side), CUTS, TARGET)
-    assert dict(found.facts)["score"] == told
 
 
 def test_a_name_without_a_score_says_so():
