@@ -33,6 +33,7 @@ SENTENCES: dict[str, str] = {
     "reject min_buckets_represented": "{symbol} rejected: its slot goes to a bucket that nothing else represents",
     "admit min_buckets_represented": "{symbol} admitted: bucket {bucket} is one of at least {limit:.0f} represented",
     "unmet min_buckets_represented": "{before:.0f} of at least {limit:.0f} buckets represented: {detail}",
+    "shortfall long_short": "net {before:.2%} in place of {limit:.0%}: {detail}",
     "shortfall target_total_allocation": "{before:.2%} of {limit:.2%} allocated: {detail}",
 }
 """How each verb and rule speaks. Constraints need no entry: what they do is rendered by `WEIGHT_CHANGE` and

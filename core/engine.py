@@ -178,6 +178,7 @@ def constrained_weights(rows: pl.DataFrame, nav: pl.DataFrame, policy: Policy) -
         _without_room(placed),
         unmet_buckets(_or_wanted(placed), runs, policy.limits),
         _shortfall(placed, feasible, policy.limits),
+        *([_off_balance(placed, feasible)] if isinstance(policy.sizing, LongShort) else []),
     ]
     return Constrained(
         placed,
@@ -237,6 +238,14 @@ def _shortfall(rows: pl.DataFrame, runs: pl.DataFrame, limits: RebalancingLimits
         short, "constraints", "target_total_allocation", "shortfall",
         before=pl.col("gross"), limit=limits.target_total_allocation, detail=why,
     )  # fmt: skip
+
+
+def _off_balance(rows: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
+    """One action per long-short run whose net is not 0."""
+    nets = rows.group_by(RUN_KEYS).agg(net=ordered_sum(pl.col("target_weight")))
+    off = runs.join(nets, on=RUN_KEYS, maintain_order="left").filter(pl.col("net").abs() > TOLERANCE)
+    why = "fixed names and limits weigh on one side; a constraint `market_neutral` would make it a limit"
+    return action_rows(off, "constraints", "long_short", "shortfall", before=pl.col("net"), limit=0.0, detail=why)
 
 
 @timed("verification")

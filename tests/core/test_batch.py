@@ -118,6 +118,19 @@ def test_a_long_short_book_without_enough_names_is_refused(database, tmp_path):
     assert "long_short of long" in told.reason
 
 
+@pytest.mark.parametrize(("portfolio", "balanced"), [("newcomer", True), ("concentrated", False)])
+def test_a_long_short_book_that_fixed_names_keep_off_balance_says_so(portfolio, balanced, database, tmp_path):
+    held = "symbol IN (SELECT symbol FROM positions WHERE portfolio_id = 'concentrated')"
+    execute(database, f"UPDATE assets SET tradable = false WHERE {held}")  # noqa: S608
+    limits = RebalancingLimits(max_total_positions=40, max_new_positions=40, max_single_position_pct=1.0)
+    report = run(database, tmp_path, [portfolio], limits=limits, sizing=LongShort(5))
+    assert outcomes(report) == {portfolio: "published"}
+    net = report.targets.filter(~pl.col("is_cash"))["target_weight"].sum()
+    told = report.actions.filter(rule="long_short", verb="shortfall")
+    assert (abs(net) < 1e-9) == balanced
+    assert told["before"].to_list() == ([] if balanced else [pytest.approx(net)])
+
+
 def test_a_later_stop_of_the_batch_refuses_although_weights_were_made(database, tmp_path):
     execute(database, "DELETE FROM signals WHERE symbol < 'M'")
     report = run(database, tmp_path)
