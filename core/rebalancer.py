@@ -22,7 +22,7 @@ from core.decisions.ranking import ALIVE, in_slot_order
 from core.decisions.scoring import mirrored, scored
 from core.decisions.universe import UniverseBuilder, held_weights
 from core.engine import Plan, announce, decided, planned, screened_names
-from core.errors import InfeasibleError, InputError
+from core.errors import InfeasibleError, InputError, nearest_hint
 from core.inputs import SignalConfig
 from core.limits import RebalancingLimits
 from core.models import AssetScore, BucketStatistics, RebalancingTarget
@@ -80,9 +80,13 @@ class ScoringService:
         self.signals = tuple(signals)
 
     def score_assets(self, universe: pl.DataFrame, signal_values: SignalValues) -> list[AssetScore]:
-        """One `AssetScore` per row of a universe (schema `Universe`), in its order; no signal at all: no score."""
+        """One `AssetScore` per row of a universe (schema `Universe`), in its order; no signal at all: no score.
+
+        Raises `InputError` for a signal that is not one of the service's.
+        """
         rows = scored(universe, as_signal_values(signal_values), self.signals)
-        return [_as_score(row, signal_values) for row in rows.iter_rows(named=True)]
+        _require_read(signal_values, self.signals)
+        return [_as_score(row, signal_values, self.signals) for row in rows.iter_rows(named=True)]
 
 
 class SelectionService:
@@ -166,6 +170,7 @@ class CoreRebalancerEngine:
             announce("universe", limits)
             universe = self.universe_builder.get_universe(as_of, current_positions, candidates)
             values = as_signal_values({} if signal_values is None else signal_values)
+            _require_read(signal_values or {}, policy.all_signals)
             plan = decided(universe, values, _no_nav(as_of), policy)
         else:
             plan = _planned(self.bucket_manager, scored_assets, current_positions, policy, as_of)
@@ -209,6 +214,14 @@ class CoreRebalancerEngine:
         for breach in plan.breaches.iter_rows(named=True):
             logger.warning("%s", breach_sentence(breach))
         return plan.targets
+
+
+def _require_read(signal_values: SignalValues, signals: Sequence[SignalConfig]) -> None:
+    """A signal by a name that nothing reads would be missing, and every score another one, without a word."""
+    read = [signal.name for signal in signals]
+    for name in signal_values:
+        if name not in read:
+            raise InputError(f"signal {shown(name)} is none of those that are read; {nearest_hint(name, read)}")
 
 
 def as_signal_values(signal_values: SignalValues) -> pl.DataFrame:
@@ -281,8 +294,8 @@ def _content(plan: Plan, limits: RebalancingLimits) -> dict[str, Any]:
     return document(plan.targets, plan.actions, plan.bucket_statistics, limits)
 
 
-def _as_score(row: dict[str, Any], signal_values: SignalValues) -> AssetScore:
-    missing = [name for name, of in signal_values.items() if row["symbol"] not in of]
+def _as_score(row: dict[str, Any], signal_values: SignalValues, signals: Sequence[SignalConfig]) -> AssetScore:
+    missing = [signal.name for signal in signals if row["symbol"] not in signal_values.get(signal.name, {})]
     return AssetScore(
         asset=row["symbol"],
         combined_score=row["score"],

@@ -1,3 +1,5 @@
+import datetime as dt
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -6,8 +8,9 @@ from hypothesis import strategies as st
 from core.decisions.bucket_manager import BucketManager
 from core.decisions.scoring import scored, with_sizing_input
 from core.decisions.universe import UniverseBuilder
+from core.errors import InputError
 from core.inputs import TableSignal
-from core.rebalancer import ScoringService, as_signal_values
+from core.rebalancer import CoreRebalancerEngine, ScoringService, as_signal_values
 from tests.core.decisions.build import AS_OF
 from tests.effort import examples
 
@@ -126,6 +129,16 @@ def test_the_face_scores_as_the_frame_does():
     faces = ScoringService(PLAIN).score_assets(universe("AB"), values)
     assert {face.asset: face.combined_score for face in faces} == scores("AB", values)
     assert [list(face.missing_data_flags) for face in faces] == [[], ["fundamental"]]
+
+
+def test_a_signal_that_is_not_given_at_all_is_missing_and_one_that_nothing_reads_is_refused():
+    (face,) = ScoringService(PLAIN).score_assets(universe("A"), {"technical": {"A": 0.5}})
+    assert list(face.missing_data_flags) == ["fundamental"]
+    mistyped = {"technical": {"A": 0.5}, "fundmental": {"A": 1.0}}
+    with pytest.raises(InputError, match=r"fundmental is none of those that are read; .*Did you mean 'fundamental'"):
+        ScoringService(PLAIN).score_assets(universe("A"), mistyped)
+    with pytest.raises(InputError, match="Did you mean 'fundamental'"):
+        CoreRebalancerEngine().plan(dt.date(2026, 7, 31), {}, candidates=["A"], signal_values=mistyped)
 
 
 VALUES = st.dictionaries(st.sampled_from("ABCDEF"), st.floats(-1e6, 1e6), min_size=0)
