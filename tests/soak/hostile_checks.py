@@ -42,10 +42,16 @@ class Stored:
         with engine.connect() as connection:
             quote = connection.dialect.identifier_preparer.quote
             found = {}
-            for name in sa.inspect(connection).get_table_names():
-                # PostgreSQL knows dates that Python does not
-                cells = f"CAST({quote(name)} AS text)" if name in INPUTS and engine.dialect.name != "sqlite" else "*"
-                rows = connection.exec_driver_sql(f"SELECT {cells} FROM {quote(name)}")  # noqa: S608
+            known = sa.inspect(connection)
+            for name in known.get_table_names():
+                columns = ", ".join(
+                    # PostgreSQL knows dates that Python does not
+                    f"CAST({quote(column['name'])} AS text) AS {quote(column['name'])}"
+                    if isinstance(column["type"], sa.Date) and name in INPUTS and engine.dialect.name != "sqlite"
+                    else quote(column["name"])
+                    for column in known.get_columns(name)
+                )
+                rows = connection.exec_driver_sql(f"SELECT {columns} FROM {quote(name)}".replace("%", "%%"))  # noqa: S608
                 found[name] = [dict(zip(rows.keys(), row, strict=True)) for row in rows.fetchall()]
         return cls(found)
 
