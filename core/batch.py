@@ -310,6 +310,7 @@ def opened(occasion: Occasion, *, dry_run: bool = False) -> BatchReport:
         policy_name=occasion.policy.name,
         batch_id=occasion.batch_id,
         dry_run=dry_run,
+        early_close=_early_close(occasion),
         outcomes=[],
         targets=empty(Targets),
         actions=empty(Actions),
@@ -319,6 +320,12 @@ def opened(occasion: Occasion, *, dry_run: bool = False) -> BatchReport:
         explanations=empty(Explanations),
         decisions=empty(Decisions),
     )
+
+
+def _early_close(occasion: Occasion) -> str | None:
+    exchange = occasion.policy.sessions
+    close = None if exchange is None else exchange.early_close(occasion.as_of)
+    return None if exchange is None or close is None else f"{close:%H:%M} {exchange.time_zone.key}"
 
 
 def report(

@@ -57,6 +57,7 @@ class BatchReport:
 
     removed: Sequence[str] = ()  # files that a killed run had left behind
     missed: Sequence[dt.date] = ()  # sessions before this one that nobody ran
+    early_close: str | None = None  # when the session ends, where it ends early, with the time zone
     questions: Sequence[Question] = ()  # what persons are asked about the runs that wait for their approval
     counted: Totals | None = field(default=None, repr=False)
     solvers: Mapping[str, int] = field(default_factory=dict)  # how many runs each has solved exactly

@@ -23,6 +23,7 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
     parts = [
         f"# Rebalance of {report.as_of:%A}, {report.as_of.isoformat()}",
         f"Policy **{report.policy_name}** · {_counts(report)}",
+        f"The session ends early, at {report.early_close}." if report.early_close else "",
         "**Dry run: nothing was published.**" if report.dry_run else "",
         _section("Refused", [_refusal_line(told) for told in report.refused[:SHOWN]]),
         _section("Failed", [f"- {reason}" for reason in dict.fromkeys(told.reason for told in report.failed)][:SHOWN]),

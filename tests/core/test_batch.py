@@ -27,6 +27,7 @@ from core.inputs import (
     Week52PositionSignal,
 )
 from core.policy import DEFAULT_SIGNALS, InverseVolatility, LongShort, ScoreWeighted, Scoring, SourceConfig
+from core.results.summary import summary
 from core.schemas import Actions, Breaches, Findings, empty
 from tasks.settings import named_policy
 
@@ -299,3 +300,18 @@ def test_a_bucket_or_symbol_that_no_asset_has_stops_the_batch_as_a_typing_error(
         with pytest.raises(ConfigurationError) as refusal:
             run(database, tmp_path, constraints=(constraint,))
         assert told in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "day", "told"),
+    [
+        ("XNYS", dt.date(2026, 11, 27), "The session ends early, at 13:00 America/New_York."),
+        ("XLON", dt.date(2026, 12, 24), "The session ends early, at 12:30 Europe/London."),
+        ("XNYS", AS_OF, None),
+        (None, dt.date(2026, 11, 27), None),
+    ],
+)
+def test_a_session_that_ends_early_is_told(exchange, day, told):
+    shown = summary(batch.opened(Occasion(Policy(name="test", exchange=exchange), day, "batch", NOON)))
+    assert ("ends early" in shown) == (told is not None)
+    assert (told or "") in shown
