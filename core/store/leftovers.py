@@ -4,12 +4,16 @@ A file is written inside the transaction that names it, under a lock that publis
 `remove_leftovers` takes that lock for itself: while it holds it nobody is between file and commit, so that what no row
 names then, temporary files included, is named by nobody ever. Where somebody is publishing it leaves all to a later
 run; `until_no_files_are_written` waits instead. SQLite has one writer at a time, which is the same.
+
+A run looks at some days, and of the files of inputs at those of the last month, as there may be tens of thousands; the
+housekeeping looks at all.
 """
 
 import datetime as dt
+import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from time import sleep
+from time import sleep, time
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -22,6 +26,7 @@ from core.store.tables import input_frames, runs
 
 LOCK = "evenkeel files"
 _SHARED = sa.select(sa.func.pg_advisory_xact_lock_shared(sa.func.hashtextextended(LOCK, 0)))
+MONTH = 31 * 24 * 3600.0  # seconds
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between attempts
 
 
@@ -38,7 +43,7 @@ def until_no_files_are_written(connection: Connection) -> None:
 
 
 def remove_leftovers(engine: Engine, root: Path, days: Collection[dt.date] | None = None) -> list[str]:
-    """Remove the files of some days or of all, and of inputs, that no row names; returns their paths below the root.
+    """Remove the files that no row names, of all days or of some, and of inputs; returns their paths below the root.
 
     Raises `StoreError` for one that cannot be removed.
     """
@@ -46,7 +51,9 @@ def remove_leftovers(engine: Engine, root: Path, days: Collection[dt.date] | Non
         if connection.dialect.name == "postgresql" and not _alone(connection):
             return []
         folders = root.glob("as_of=*") if days is None else (root / day_folder(day) for day in days)
-        found = sorted(str(file.relative_to(root)) for folder in (root / FOLDER, *folders) for file in _files(folder))
+        inputs = _files(root / FOLDER) if days is None else _written_since(root / FOLDER, time() - MONTH)
+        targets = (file for folder in folders for file in _files(folder))
+        found = sorted(str(file.relative_to(root)) for file in (*inputs, *targets))
         named = {*_named_targets(connection, days), *_named_inputs(connection)} if found else set()
         left = [path for path in found if path not in named]
         _remove(root, left)
@@ -73,6 +80,13 @@ def files_below(root: Path) -> Iterator[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _written_since(folder: Path, moment: float) -> Iterator[Path]:
+    """The files of a folder that were written at a moment or later, in seconds since 1970."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            yield from (Path(entry.path) for entry in entries if entry.stat().st_mtime >= moment)
 
 
 def _named_targets(connection: Connection, days: Collection[dt.date] | None) -> Iterable[str]:

@@ -1,6 +1,8 @@
 """What a killed run leaves behind is found and removed, and nothing else is."""
 
+import os
 from pathlib import Path
+from time import time
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -45,6 +47,14 @@ def test_files_that_no_row_names_are_removed_and_told(engine: Engine, root: Path
 def test_other_days_are_left_alone(engine: Engine, root: Path, published: dict[str, bytes]) -> None:
     write_file(root, ORPHANS[3], b"half")
     assert remove_leftovers(engine, root, [YESTERDAY]) == []
+
+
+def test_inputs_of_long_ago_are_left_to_who_looks_at_all_days(engine: Engine, root: Path) -> None:
+    write_file(root, ORPHANS[1], b"half")
+    long_ago = time() - 32 * 24 * 3600
+    os.utime(root / ORPHANS[1], (long_ago, long_ago))
+    assert remove_leftovers(engine, root, [TODAY]) == []
+    assert remove_leftovers(engine, root) == [ORPHANS[1]]
 
 
 def test_while_somebody_publishes_all_is_left_to_a_later_run(engine: Engine, root: Path) -> None:
