@@ -81,9 +81,8 @@ def main() -> None:
         ours, loops = median(times), median(milliseconds(lambda objects=objects: by_objects(objects)))
         span = f"{times[0]:.1f} to {times[-1]:.1f} ms"
         verdict = "" if portfolios > 1 else "  met" if ours < TARGET else f"  missed {ours / TARGET:.1f} times"
-        print(
-            f"{f'{portfolios:,} x {names:,}':>16}{ours:>11.1f} ms{span:>20}{loops:>9.1f} ms{loops / ours:>8.1f}{verdict}"
-        )
+        size = f"{portfolios:,} x {names:,}"
+        print(f"{size:>16}{ours:>11.1f} ms{span:>20}{loops:>9.1f} ms{loops / ours:>8.1f}{verdict}")
 
 
 if __name__ == "__main__":

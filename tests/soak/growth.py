@@ -74,7 +74,7 @@ def load(engine: Engine, desks: Sequence[Desk], day: dt.date) -> None:
 
 
 def run_once(engine: Engine, root: Path, day: dt.date, *, dry_run: bool = False) -> tuple[BatchReport, float, float]:
-    """The report of a batch, done as the flow does it, and the seconds that it took, the processor's and the clock's."""
+    """The report of a batch, done as the flow does it, and the seconds that it took: the processor's, the clock's."""
     gc.collect()
     processor, clock, now = process_time(), perf_counter(), dt.datetime.combine(day, dt.time(12), dt.UTC)
     occasion = batch.Occasion(named_policy(POLICY), day, f"batch of {day}", now)
