@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ def behind_prefect(folder: Path) -> Iterator[str]:
     With SQLite, a server on a busy machine answers 503 now and then, where a person would click again.
     """
     if not available():
+        warnings.warn("Debian's PostgreSQL is not installed: SQLite stands behind Prefect's server", stacklevel=2)
         yield f"sqlite+aiosqlite:///{folder}/prefect.db"
         return
     script = re.search(r"```sql\n(CREATE ROLE prefect.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)

@@ -34,10 +34,13 @@ def run(**parameters) -> State:
 
 def artifacts(state: State) -> dict[str, object]:
     """The artifacts of a flow run, by key; tables as rows, Markdown as text."""
+    return {a.key: plain(json.loads(a.data)) if a.type == "table" else a.data for a in artifacts_of(state)}
+
+
+def artifacts_of(state: State) -> list[Artifact]:
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=wanted)
-    return {a.key: plain(json.loads(a.data)) if a.type == "table" else a.data for a in found}
+        return client.read_artifacts(artifact_filter=wanted)
 
 
 def plain(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -94,6 +97,10 @@ def test_the_flow_and_the_engine_give_equal_targets(dry):
     assert not flow.targets.is_empty()
     assert flow.targets.equals(engine.targets)
     assert flow.actions.equals(engine.actions)
+
+
+def test_the_summary_stands_above_the_artifacts_of_the_tasks(day):
+    assert [each.key for each in artifacts_of(day.first.state) if each.task_run_id is None] == ["rebalance-summary"]
 
 
 def test_the_artifacts_tell_the_run(day):
