@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
+from prefect.client.schemas.objects import Artifact
 from prefect.logging.handlers import APILogHandler
 from prefect.states import State
 from sqlalchemy.exc import OperationalError
