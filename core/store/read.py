@@ -135,28 +135,32 @@ class _Reader:
         # Columns without a type: with one, SQLAlchemy stops at the first cell that does not fit and cannot say where.
         columns: list[sa.ColumnElement[Any]] = [sa.column(column.name) for column in table.c]
         rows = sa.select(*columns).select_from(table)
-        if name in HOLDINGS and self.others:
-            rows = rows.where(self._of_no_other(table))
+        others = self.snapshot.listed(sorted(self.others)) if name in HOLDINGS and self.others else None
         dates = [window.of_table(table) for window in self._windows(name) if window.column == "as_of"]
         query: sa.Executable = rows.where(*dates)
-        if dates and self.snapshot.any_cell:  # two queries, for each to use its own index
+        if others is not None and not self.snapshot.any_cell:
+            query = self._of_holders(table, rows.where(*dates), others)
+        elif dates and self.snapshot.any_cell:  # two queries, for each to use its own index
+            rows = rows if others is None else rows.where(table.c.portfolio_id.not_in(others))
             query = sa.union_all(rows.where(*dates), rows.where(tables.NO_DATE, sa.not_(sa.and_(*dates))))
         return self.snapshot.result(query).frame(types_of(INPUTS[name]))
 
-    def _of_no_other(self, table: sa.Table) -> sa.ColumnElement[bool]:
-        """The rows that belong to none of the others.
+    def _of_holders(self, table: sa.Table, rows: sa.Select[Any], others: sa.Select[Any]) -> sa.Select[Any]:
+        """The rows of whoever has any on the day, but for the others.
 
-        PostgreSQL finds who has rows of the day by as many steps through the primary key, in place of a pass over all
-        rows of the day for each shard of a batch. In SQLite a day is no single value of the key (`_Window.of_table`).
+        Who has any is found by as many steps through the primary key, and the rows of each are looked up there, in
+        place of a pass over all rows of the day for each shard of a batch. `OFFSET 0` keeps PostgreSQL to that, which
+        of a table that was just loaded knows no numbers. In SQLite a day is no single value of the key
+        (`_Window.of_table`).
         """
-        portfolio_id, others = table.c.portfolio_id, self.snapshot.listed(sorted(self.others))
-        if self.snapshot.any_cell:
-            return portfolio_id.not_in(others)
+        portfolio_id = table.c.portfolio_id
         next_id = sa.select(sa.func.min(portfolio_id).label("portfolio_id")).where(table.c.as_of == self.as_of)
         holders = next_id.cte("holders", recursive=True)
         after = next_id.where(portfolio_id > holders.c.portfolio_id).scalar_subquery()
         holders = holders.union_all(sa.select(after).where(holders.c.portfolio_id.is_not(None)))
-        return portfolio_id.in_(sa.select(holders.c.portfolio_id).where(holders.c.portfolio_id.not_in(others)))
+        own = rows.where(portfolio_id == holders.c.portfolio_id).offset(0).lateral("own")
+        found = sa.select(*own.c).select_from(holders.join(own, sa.true()))
+        return found.where(holders.c.portfolio_id.not_in(others))
 
     def _query(self, query: str, name: str, sql: str, types: pl.Schema) -> pl.DataFrame:
         dates = {"as_of": self.as_of, "since": self.since}
