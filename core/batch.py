@@ -162,6 +162,15 @@ def missed(engine: Engine, occasion: Occasion) -> list[dt.date]:
     return [day for day in exchange.sessions(last, occasion.as_of) if last < day < occasion.as_of]
 
 
+def early_close(occasion: Occasion) -> str | None:
+    """When the session ends, with the time zone, where it ends early."""
+    exchange = occasion.policy.sessions
+    if exchange is None:
+        return None
+    close = exchange.early_close(occasion.as_of)
+    return None if close is None else f"{close:%H:%M} {exchange.time_zone.key}"
+
+
 def changed_meanwhile(engine: Engine, batch_id: str) -> pl.DataFrame:
     """A warning for each shared table that was changed while a batch in shards read it: schema `Findings`."""
     shared = [name for name in store.frames_of_several_contents(engine, batch_id) if name not in OF_PORTFOLIO]
@@ -310,7 +319,6 @@ def opened(occasion: Occasion, *, dry_run: bool = False) -> BatchReport:
         policy_name=occasion.policy.name,
         batch_id=occasion.batch_id,
         dry_run=dry_run,
-        early_close=_early_close(occasion),
         outcomes=[],
         targets=empty(Targets),
         actions=empty(Actions),
@@ -320,12 +328,6 @@ def opened(occasion: Occasion, *, dry_run: bool = False) -> BatchReport:
         explanations=empty(Explanations),
         decisions=empty(Decisions),
     )
-
-
-def _early_close(occasion: Occasion) -> str | None:
-    exchange = occasion.policy.sessions
-    close = None if exchange is None else exchange.early_close(occasion.as_of)
-    return None if exchange is None or close is None else f"{close:%H:%M} {exchange.time_zone.key}"
 
 
 def report(

@@ -84,8 +84,7 @@ class ScoringService:
 
         Raises `InputError` for a signal that is not one of the service's.
         """
-        rows = scored(universe, as_signal_values(signal_values), self.signals)
-        _require_read(signal_values, self.signals)
+        rows = scored(universe, _read_values(signal_values, self.signals), self.signals)
         return [_as_score(row, signal_values, self.signals) for row in rows.iter_rows(named=True)]
 
 
@@ -169,8 +168,7 @@ class CoreRebalancerEngine:
         if scored_assets is None:
             announce("universe", limits)
             universe = self.universe_builder.get_universe(as_of, current_positions, candidates)
-            values = as_signal_values({} if signal_values is None else signal_values)
-            _require_read(signal_values or {}, policy.all_signals)
+            values = _read_values({} if signal_values is None else signal_values, policy.all_signals)
             plan = decided(universe, values, _no_nav(as_of), policy)
         else:
             plan = _planned(self.bucket_manager, scored_assets, current_positions, policy, as_of)
@@ -216,12 +214,13 @@ class CoreRebalancerEngine:
         return plan.targets
 
 
-def _require_read(signal_values: SignalValues, signals: Sequence[SignalConfig]) -> None:
-    """A signal by a name that nothing reads would be missing, and every score another one, without a word."""
-    read = [signal.name for signal in signals]
+def _read_values(signal_values: SignalValues, signals: Sequence[SignalConfig]) -> pl.DataFrame:
+    """As `as_signal_values`; `InputError` too for a name that nothing reads: that signal would be missing silently."""
+    rows, read = as_signal_values(signal_values), [signal.name for signal in signals]
     for name in signal_values:
         if name not in read:
             raise InputError(f"signal {shown(name)} is none of those that are read; {nearest_hint(name, read)}")
+    return rows
 
 
 def as_signal_values(signal_values: SignalValues) -> pl.DataFrame:

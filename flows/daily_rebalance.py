@@ -83,7 +83,12 @@ def daily_rebalance(
             parts = load_inputs(document, occasion.as_of, portfolios, fresh, occasion.batch_id)
             occasion = label(occasion, [name for part in parts for name in part.portfolio_ids], dry_run=dry_run)
             done = _dry_run(parts, occasion) if dry_run else _run(parts, occasion)
-    told = replace(done, missed=missed_sessions(occasion), seconds=added(seconds, done.seconds))
+    told = replace(
+        done,
+        missed=missed_sessions(occasion),
+        early_close=batch.early_close(occasion),
+        seconds=added(seconds, done.seconds),
+    )
     create_summary(told, report(told))
     compare(told)
     ask(told, occasion)

@@ -15,7 +15,7 @@ from core.inputs.config import GateConfig
 from core.inputs.findings import count_of, finding, found, joined, number, sentence
 from core.inputs.holdings import described
 from core.inputs.overrides import Rulings
-from core.inputs.prices import Market, overridden
+from core.inputs.prices import EXPLAIN_JUMP, Market, overridden
 from core.inputs.schema_checks import Checked
 from core.schemas import AssetPriority, Severity
 from core.wording import counted
@@ -29,11 +29,7 @@ REASONS = {
     "no_price": ("prices", "close", "Load a price, or enter an override `price`."),
     "bad_price": ("prices", "close", "Correct the price row, or enter an override `price`."),
     "stale_price": ("prices", "as_of", "Load a price, or enter an override `price`."),
-    "price_jump": (
-        "prices",
-        "close",
-        "Enter the split as a corporate action, correct the price, or enter an override `accept-jump` for all.",
-    ),
+    "price_jump": ("prices", "close", f"{EXPLAIN_JUMP} for all."),
 }
 """Why a candidate is excluded, by the code of its finding, in the order of precedence: frame, column, remedy."""
 

@@ -11,6 +11,7 @@ from core.arithmetic import ratio
 from core.inputs.config import GateConfig
 from core.inputs.findings import count_of, found, number, sentence
 from core.inputs.overrides import Rulings
+from core.inputs.prices import EXPLAIN_JUMP
 from core.limits import TOLERANCE
 from core.schemas import OverrideKind, Severity
 
@@ -36,19 +37,25 @@ def _stop(
     )
 
 
-def written_off(dropped: pl.DataFrame) -> pl.DataFrame:
-    """Holdings that left the book by override."""
+def _uncounted(rows: pl.DataFrame, code: str, why: str, remedy: str) -> pl.DataFrame:
+    """A warning per holding whose quantity does not count as one; `why` is the rest of a sentence."""
     return found(
-        dropped,
+        rows,
         Severity.WARN,
-        "written_off",
+        code,
         frame="positions",
         column="quantity",
         row=ROW,
         value=number("quantity"),
-        message=sentence("{}: {} units are written off by override and count 0.", HELD, number("quantity")),
-        remedy="Remove the position at the custodian.",
+        message=sentence(f"{{}}: {{}} units are {why}.", HELD, number("quantity")),
+        remedy=remedy,
     )
+
+
+def written_off(dropped: pl.DataFrame) -> pl.DataFrame:
+    """Holdings that left the book by override."""
+    remedy = "Remove the position at the custodian."
+    return _uncounted(dropped, "written_off", "written off by override and count 0", remedy)
 
 
 def renamings(named: pl.DataFrame) -> pl.DataFrame:
@@ -229,28 +236,17 @@ def jumped(held: pl.DataFrame, rulings: Rulings, config: GateConfig) -> pl.DataF
             source,
             "reference_as_of",
         ),
-        "Enter the split as a corporate action, correct the price, or enter an override `accept-jump`.",
+        f"{EXPLAIN_JUMP}.",
     )
 
 
 def dust(held: pl.DataFrame, nav: pl.DataFrame) -> pl.DataFrame:
     """Holdings of a weight that is none: they are not held, so that they open no name and close none."""
     weight = ratio(pl.col("quantity") * pl.col("close"), pl.col("nav"))
-    return found(
-        held.join(nav.select("portfolio_id", "nav"), on="portfolio_id").filter(weight.abs() <= TOLERANCE),
-        Severity.WARN,
-        "dust",
-        frame="positions",
-        column="quantity",
-        row=ROW,
-        value=number("quantity"),
-        message=sentence(
-            f"{{}}: {{}} units are worth {TOLERANCE:g} of net asset value or less, and count as not held.",
-            HELD,
-            number("quantity"),
-        ),
-        remedy="None needed, unless the quantity is wrong; sold by hand, it no longer shows.",
-    )
+    rows = held.join(nav.select("portfolio_id", "nav"), on="portfolio_id").filter(weight.abs() <= TOLERANCE)
+    why = f"worth {TOLERANCE:g} of net asset value or less, and count as not held"
+    remedy = "None needed, unless the quantity is wrong; sold by hand, it no longer shows."
+    return _uncounted(rows, "dust", why, remedy)
 
 
 def without_value(nav: pl.DataFrame) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from core.inputs.findings import sentence
 from core.inputs.overrides import Rulings
 from core.inputs.schema_checks import Checked
 
+EXPLAIN_JUMP = "Enter the split as a corporate action, correct the price, or enter an override `accept-jump`"
 SAME_PRICE = 1e-6  # relative; a price under the old and the new name of an asset may differ by rounding
 
 

@@ -15,6 +15,7 @@ from core.errors import ConfigurationError, InputError, nearest_hint
 from core.inputs.config import GateConfig
 from core.inputs.findings import finding, found, joined, sentence, summarised
 from core.inputs.gate import Gated
+from core.inputs.prices import EXPLAIN_JUMP
 from core.inputs.signals import FunctionSignal, PriceSignal, QuerySignal, Signal, TableSignal
 from core.schemas import Severity
 from core.wording import counted
@@ -92,8 +93,8 @@ def _short(rows: pl.DataFrame, observations: int) -> pl.DataFrame:
 
 def _broken(rows: pl.DataFrame) -> pl.DataFrame:
     jump = pl.when(pl.col("jumped").is_not_null()).then(sentence("its price jumps on {}", "jumped"))
-    remedy = "Enter the split as a corporate action, correct the price, or enter an override `accept-jump` for all."
-    return _missing(rows, "broken_history", pl.coalesce(jump, pl.lit("a price in its window is bad")), remedy)
+    why = pl.coalesce(jump, pl.lit("a price in its window is bad"))
+    return _missing(rows, "broken_history", why, f"{EXPLAIN_JUMP} for all.")
 
 
 def _missing(rows: pl.DataFrame, code: str, why: pl.Expr, remedy: str, frame: str = "prices") -> pl.DataFrame:

@@ -30,7 +30,7 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         _section("Busy", [f"- {told.reason}" for told in report.busy[:SHOWN]]),
         _section("Approval", _approval_lines(report)[:SHOWN]),
         _section("Missed", _missed_lines(report)),
-        _section("Portfolios", [*markdown_table(portfolio_lines(report)[: 5 * SHOWN]), "", FROM_HOLDINGS]),
+        _section("Portfolios", _portfolio_table(report)),
         _section("Weights", ["\n\n".join(pictures)] if pictures else []),
         _section("Limits that gave way", markdown_table(relaxation_lines(report.relaxations)[: 5 * SHOWN])),
         _section("Enforced", markdown_table(enforced_lines(report.totals.enforced))),
@@ -41,6 +41,11 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         _differences_left_out(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _portfolio_table(report: BatchReport) -> list[str]:
+    table = markdown_table(portfolio_lines(report)[: 5 * SHOWN])
+    return [*table, "", FROM_HOLDINGS] if table else []
 
 
 def _refusal_line(told: Outcome) -> str:

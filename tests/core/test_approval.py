@@ -106,3 +106,9 @@ def test_a_form_has_the_hash_of_all_that_it_shows():
 
 def test_a_refusal_for_want_of_approval_is_not_the_run_itself():
     assert len({"r1", refusal_id("r1", "q1"), refusal_id("r1", "q2"), refusal_id("r2", "q1")}) == 4
+
+
+def test_a_turnover_that_is_a_percentage_is_refused():
+    with pytest.raises(ConfigurationError, match=r"max_turnover is 25, which is 2,500 % .*; 25 % is 0.25"):
+        ApprovalRules(max_turnover=25.0)
+    assert ApprovalRules(max_turnover=2.0).max_turnover == 2.0

@@ -312,6 +312,7 @@ def test_a_bucket_or_symbol_that_no_asset_has_stops_the_batch_as_a_typing_error(
     ],
 )
 def test_a_session_that_ends_early_is_told(exchange, day, told):
-    shown = summary(batch.opened(Occasion(Policy(name="test", exchange=exchange), day, "batch", NOON)))
+    occasion = Occasion(Policy(name="test", exchange=exchange), day, "batch", NOON)
+    shown = summary(replace(batch.opened(occasion), early_close=batch.early_close(occasion)))
     assert ("ends early" in shown) == (told is not None)
     assert (told or "") in shown

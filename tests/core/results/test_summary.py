@@ -132,6 +132,11 @@ def test_what_is_shortened_says_where_the_rest_is():
     assert "Shortened" not in summary(report(outcomes[:20]))
 
 
+def test_without_portfolios_there_is_no_section_of_them():
+    assert "## Portfolios" not in summary(report([]))
+    assert "count from what is held this morning" in summary(report([Outcome("p", "published")]))
+
+
 def test_differences_that_no_artifact_tells_are_counted_with_a_command_that_does():
     outcomes = [Outcome(f"p{i}", "published", run_id=f"new{i}", supersedes=f"old{i}") for i in range(23)]
     told = summary(report(outcomes))
