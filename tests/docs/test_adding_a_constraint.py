@@ -57,6 +57,7 @@ def test_the_tests_of_the_page_pass(copy):
     run(copy, "pytest", "-q", "-p", "no:cacheprovider", "tests/core/constraints/test_short.py")
 
 
+@pytest.mark.lint
 def test_the_code_of_the_page_is_typed_and_in_style(copy):
     run(copy, "ruff", "check", "core", "tests/core/constraints/test_short.py")
     run(copy, "ruff", "format", "--check", "core/constraints/short.py", "tests/core/constraints/test_short.py")
