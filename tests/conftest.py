@@ -7,6 +7,8 @@ thread.
 import datetime as dt
 import os
 import shutil
+from pathlib import Path
+from tempfile import mkdtemp
 
 os.environ.update(
     POLARS_MAX_THREADS="1",
@@ -28,12 +30,38 @@ settings.register_profile("patient", deadline=None, max_examples=examples(25), d
 settings.load_profile("patient")
 
 
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory):
-    """The address of a Prefect server of its own, for all tests that run flows: see `tests.prefect_server`."""
-    from tests.prefect_server import prefect_server
+PREFECT = "EVENKEEL_TESTS_PREFECT"  # the folder of the Prefect server, which the processes of a test run share
 
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+
+def pytest_configure(config):
+    """Make the folder of the Prefect server, before there are other processes."""
+    if not hasattr(config, "workerinput"):
+        os.environ[PREFECT] = mkdtemp(prefix="evenkeel_")
+
+
+def pytest_collection_finish(session):
+    """Start the Prefect server that tests will need."""
+    if any("prefect_server" in getattr(item, "fixturenames", ()) for item in session.items):
+        _shared_server().start()
+
+
+def pytest_unconfigure(config):
+    """Stop it when all processes are done."""
+    if not hasattr(config, "workerinput"):
+        _shared_server().stop()
+        shutil.rmtree(os.environ.pop(PREFECT))
+
+
+def _shared_server():
+    from tests.prefect_server import SharedServer
+
+    return SharedServer(Path(os.environ[PREFECT]))
+
+
+@pytest.fixture(scope="session")
+def prefect_server():
+    """The address of the Prefect server for all tests that run flows: see `tests.prefect_server`."""
+    with _shared_server().client() as url:
         yield url
 
 

@@ -4,9 +4,13 @@ Flows send it no events, and it has no services that act on events or by the clo
 their own (`tests.browser.site`, `tests/deployments/test_serve.py`). It speaks plain HTTP; yet each of Prefect's
 clients, of which a flow run makes three, reads all certificates that it is to trust: here one, and not 150. Prefect's
 own `prefect_test_harness` does the same, but makes this process import the server, too, for seconds.
+
+A server takes twenty seconds to make its tables, so that the processes of a test run share one (`SharedServer`), and
+whichever comes first starts it before its first test.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -51,42 +55,95 @@ OK = 200
 @contextmanager
 def prefect_server(folder: Path) -> Iterator[str]:
     """The address of a server of its own, which is that of the flows in this process; `folder` takes what it stores."""
-    client = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_SSL_CERT_FILE: str(_one_certificate(folder))}
-    database = {"server.database.connection_url": f"sqlite+aiosqlite:///{folder / 'prefect.db'}"}
+    port = _free_port()
+    server = _started(folder, port)
+    try:
+        with _client(folder, port) as url:
+            yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+class SharedServer:
+    """One server for all processes that know its folder; see the module."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._address = folder / "address"  # its process, and its port
+
+    def start(self) -> None:
+        """Start it without waiting for it, unless another process does."""
+        try:
+            (self._folder / "begun").touch(exist_ok=False)
+        except FileExistsError:
+            return
+        port = _free_port()
+        half = self._folder / "half"
+        half.write_text(f"{_started(self._folder, port).pid} {port}")
+        half.replace(self._address)
+
+    @contextmanager
+    def client(self) -> Iterator[str]:
+        """Its address, which is that of the flows in this process."""
+        until = time.monotonic() + PATIENCE
+        while not self._address.exists():
+            assert time.monotonic() < until, "nobody has started the Prefect server"
+            time.sleep(0.1)
+        _, port = self._address.read_text().split()
+        with _client(self._folder, int(port)) as url:
+            yield url
+
+    def stop(self) -> None:
+        """Stop it, where anybody started it."""
+        if self._address.exists():
+            process, _ = self._address.read_text().split()
+            os.kill(int(process), signal.SIGTERM)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _started(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+    """A server in a process of its own, which will answer."""
+    with temporary_settings(WITHOUT | _stored_in(folder)):
+        environment = os.environ | get_current_settings().to_environment_variables(exclude_unset=True)
+    app = ["--factory", "prefect.server.api.server:create_app", "--log-level", "error", "--port", str(port)]
+    return subprocess.Popen([sys.executable, "-m", "uvicorn", *app], env=environment)
+
+
+def _stored_in(folder: Path) -> dict[str, str]:
+    return {"server.database.connection_url": f"sqlite+aiosqlite:///{folder / 'prefect.db'}"}
+
+
+@contextmanager
+def _client(folder: Path, port: int) -> Iterator[str]:
+    """The address of a server, once it answers, as that of the flows in this process."""
+    url = f"http://127.0.0.1:{port}/api"
+    _wait(url)
+    client = {
+        PREFECT_API_URL: url,
+        PREFECT_API_SSL_CERT_FILE: str(_one_certificate(folder)),
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    }
     EventsWorker.set_client_override(NullEventsClient)
     with (
-        temporary_settings(WITHOUT | client | database),
-        _started() as url,
-        temporary_settings({PREFECT_API_URL: url}),
+        temporary_settings(WITHOUT | _stored_in(folder) | client),
         _temporary_global_settings_context(get_settings_context()),  # threads have no other
     ):
         yield url
     EventsWorker.set_client_override(None)
 
 
-@contextmanager
-def _started() -> Iterator[str]:
-    """A server by the present settings, in a process of its own, until the end."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    app = ["--factory", "prefect.server.api.server:create_app", "--log-level", "error", "--port", str(port)]
-    environment = os.environ | get_current_settings().to_environment_variables(exclude_unset=True)
-    server = subprocess.Popen([sys.executable, "-m", "uvicorn", *app], env=environment)
-    try:
-        _wait(server, f"http://127.0.0.1:{port}/api")
-        yield f"http://127.0.0.1:{port}/api"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _wait(server: subprocess.Popen[bytes], url: str) -> None:
+def _wait(url: str) -> None:
     """Until the server answers."""
     until = time.monotonic() + PATIENCE
     with httpx.Client() as client:
         while not _answers(client, url):
-            assert server.poll() is None, f"the Prefect server ended with status {server.returncode}"
             assert time.monotonic() < until, "the Prefect server does not answer"
             time.sleep(0.1)
 
@@ -101,6 +158,6 @@ def _answers(client: httpx.Client, url: str) -> bool:
 def _one_certificate(folder: Path) -> Path:
     """A file with the first of the certificates that clients trust."""
     end = "-----END CERTIFICATE-----\n"
-    one = folder / "one_certificate.pem"
+    one = folder / f"one_certificate_{os.getpid()}.pem"
     one.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
     return one

@@ -30,6 +30,7 @@ from core.timing import timed
 
 LAST_PRICES = "last_prices"  # the one frame that is no input table
 FOLDER = "_inputs"  # readers of a Parquet data set pass over names that begin so
+_NAMED = sa.select(sa.exists().where(input_frames.c.inputs_id == sa.bindparam("set_id")))
 
 
 def input_path(frame_hash: str) -> str:
@@ -41,7 +42,7 @@ def input_path(frame_hash: str) -> str:
 def keep_inputs(connection: Connection, root: Path, inputs: Inputs, hashes: Mapping[str, str]) -> None:
     """Write the files of a set of inputs that are not there yet, and name them; `hashes` are those of the frames."""
     set_id = inputs_id(hashes)
-    if connection.scalar(sa.select(sa.exists().where(input_frames.c.inputs_id == set_id))):
+    if are_named(connection, set_id):
         return
     for name, frame in inputs.all_frames.items():
         if _content(root, hashes[name]) is None:
@@ -49,6 +50,11 @@ def keep_inputs(connection: Connection, root: Path, inputs: Inputs, hashes: Mapp
     rows = [{"inputs_id": set_id, "frame": name, "content_hash": known} for name, known in hashes.items()]
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     connection.execute(insert(input_frames).on_conflict_do_nothing(), rows)  # another portfolio may name them too
+
+
+def are_named(connection: Connection, set_id: str | None) -> bool:
+    """Whether the files of a set of inputs are those that its rows name."""
+    return bool(connection.scalar(_NAMED, {"set_id": set_id}))
 
 
 @dataclass(frozen=True)

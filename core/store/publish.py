@@ -29,12 +29,12 @@ from core.schemas import Targets
 from core.store.columns import typed_frame, types_of
 from core.store.database import writing
 from core.store.files import digest, encoded, relative_path, write_file
-from core.store.input_files import keep_inputs
+from core.store.input_files import are_named, keep_inputs
 from core.store.leftovers import while_files_are_written
 from core.store.publishable import require_publishable
 from core.store.records import Done, Published, RunRecord
 from core.store.run_rows import RunRows, rows_of_runs
-from core.store.tables import input_frames, outputs, promotions, runs
+from core.store.tables import outputs, promotions, runs
 from core.timing import timed
 
 _OF_DAY = sa.and_(runs.c.portfolio_id == sa.bindparam("portfolio"), runs.c.as_of == sa.bindparam("day"))
@@ -139,8 +139,7 @@ def _kept_again(connection: Connection, root: Path, record: RunRecord, known: sa
     anew: dict[str, str] = {}
     if known.parquet_path is None:
         anew = _file_written(root, record, stored)
-    named = sa.select(sa.exists().where(input_frames.c.inputs_id == known.inputs_id))
-    if known.inputs_id is not None and not connection.scalar(named):
+    if known.inputs_id is not None and not are_named(connection, known.inputs_id):
         keep_inputs(connection, root, record.inputs, record.frame_hashes)
         anew["inputs_id"] = record.inputs_id
     if anew:

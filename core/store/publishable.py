@@ -17,7 +17,7 @@ from core.store.tables import SCHEMAS
 from core.timing import timed
 
 FEW = 10  # so many symbols a message lists
-DECLARED = {table: types_of(schema) for table, schema in SCHEMAS.items()}
+DECLARED = {table: (types_of(schema).names(), types_of(schema).dtypes()) for table, schema in SCHEMAS.items()}
 RUN = "run"  # the number of a row's run, where the rows of several stand in one frame
 
 
@@ -46,9 +46,9 @@ def numbered(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 def _require_types(record: RunRecord) -> None:
     for table, declared in DECLARED.items():
-        found = record.rows(table).schema
-        if found != declared:
-            strange = set(found.items()) ^ set(declared.items())
+        rows = record.rows(table)
+        if (rows.columns, rows.dtypes) != declared:
+            strange = set(rows.schema.items()) ^ set(zip(*declared, strict=True))
             columns = ", ".join(sorted({name for name, _ in strange})) or "the order of the columns"
             raise PublishingRefusedError(
                 f"the {table} of {record.named} are not as {SCHEMAS[table].__name__} declares them: see {columns}."
