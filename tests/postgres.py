@@ -1,12 +1,13 @@
 """A real PostgreSQL server for tests, with a database for each.
 
 It answers on a Unix socket only, and trusts everybody but the role `CAREFUL`, which needs its password. A database with
-Evenkeel's tables is copied from one that `evenkeel init` filled. In haste, nothing is synced to disk: a test kills
-programs and servers, but not the machine.
+Evenkeel's tables is copied from one that `evenkeel init` filled; the next one is while a test runs. In haste, nothing
+is synced to disk: a test kills programs and servers, but not the machine.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
@@ -41,6 +42,8 @@ class PostgresServer:
         self.execute(password)
         self.execute("SELECT pg_reload_conf()")
         self._numbers = count()
+        self._aside = ThreadPoolExecutor(1)  # databases are made and dropped beside the tests, one at a time
+        self._next: dict[str, Future[str]] = {}
         self.make_template(FULL, init)
 
     def url(self, database: str = "postgres", role: str = "postgres", password: str = "") -> str:
@@ -57,14 +60,27 @@ class PostgresServer:
     @contextmanager
     def database(self, template: str = FULL) -> Iterator[str]:
         """The address of a new database, copied from a template (`template0` is bare); it is dropped at the end."""
-        name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        name = self._ready(template)
+        self._next[template] = self._aside.submit(self._made, template)
         yield self.url(name)
         self.start()
-        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self._aside.submit(self.execute, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _ready(self, template: str) -> str:
+        """The database that was made ahead; or one made now, as at first, or where a test stopped the server then."""
+        if template in self._next:
+            with suppress(psycopg.OperationalError):
+                return self._next.pop(template).result()
+        return self._made(template)
+
+    def _made(self, template: str) -> str:
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return name
 
     def stop(self) -> None:
         """Stop the server, whatever is running."""
+        self._aside.submit(int).result()  # all before it is done
         self._server.stop()
 
     def start(self) -> None:
@@ -73,6 +89,7 @@ class PostgresServer:
 
     def remove(self) -> None:
         """Stop the server and remove what it stored."""
+        self._aside.shutdown(cancel_futures=True)
         self._server.cleanup()
 
     def make_template(self, name: str, fill: Callable[[Engine], object]) -> None:

@@ -117,7 +117,9 @@ def _started(folder: Path, port: int) -> "subprocess.Popen[bytes]":
 
 
 def _stored_in(folder: Path) -> dict[str, str]:
-    return {"server.database.connection_url": f"sqlite+aiosqlite:///{folder / 'prefect.db'}"}
+    # A name with `:memory:`, for which Prefect has one connection. Of several, one may find the file locked; the client
+    # is told so by status 503, and sleeps for two seconds.
+    return {"server.database.connection_url": f"sqlite+aiosqlite:///{folder / 'not:memory:.db'}"}
 
 
 @contextmanager

@@ -100,6 +100,8 @@ class Panel:
     def _by_pieces(self, work: Callable[[pl.DataFrame, int], pl.DataFrame]) -> pl.DataFrame:
         """Work on pieces of whole groups side by side; it gets a piece, and the place of the first row of it."""
         starts = self._starts()
+        if starts == [0]:
+            return work(self.rows, 0)
         pieces = [self.rows[start:end] for start, end in zip(starts, [*starts[1:], self.rows.height], strict=True)]
         with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
             return pl.concat(pool.map(work, pieces, starts))

@@ -7,7 +7,7 @@ one. A name is `alive` while no rule has rejected it.
 import polars as pl
 
 from core.actions import action_rows
-from core.schemas import RUN_KEYS
+from core.schemas import RUN_KEYS, Actions, empty
 
 ALIVE = pl.col("rejected_by").is_null()
 INCUMBENT = pl.col("held") & ~pl.col("fixed") & (pl.col("current_weight") * pl.col("side") >= 0)
@@ -45,6 +45,9 @@ def reject(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Mark alive rows that meet a condition as rejected by a rule; returns all rows, and one action per rejection."""
     falls = ALIVE & condition
-    actions = action_rows(rows.filter(falls), step, rule, "reject", before=level, limit=limit, detail=detail)
+    fallen = rows.filter(falls)
+    if fallen.is_empty():
+        return rows, empty(Actions)
+    actions = action_rows(fallen, step, rule, "reject", before=level, limit=limit, detail=detail)
     marked = pl.when(falls).then(pl.lit(rule)).otherwise("rejected_by")
     return rows.with_columns(rejected_by=marked), actions

@@ -48,6 +48,8 @@ def brought_forward(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
 
     `rows`: as_of, symbol, and any others. A row is touched by the actions effective after its date.
     """
+    if actions.is_empty():
+        return rows.with_columns(factor=1.0, renamed=False)
     involved = pl.col("symbol").is_in(actions["symbol"].unique().implode())
     untouched = rows.filter(~involved).with_columns(factor=1.0, renamed=False)
     touched = rows.filter(involved).sort("as_of", maintain_order=True)
@@ -72,6 +74,8 @@ def renamed(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
 
     A custodian may report the old name for some days, so a renaming holds from its day on, however long ago it was.
     """
+    if actions.is_empty():
+        return rows.with_columns(renamed_on=pl.lit(None, dtype=pl.Date))
     renamings = actions.filter("renames").group_by("symbol").agg(pl.all().sort_by("effective").last())
     matched = rows.join(
         renamings.select("symbol", "today", renamed_on="effective"), on="symbol", how="left", maintain_order="left"

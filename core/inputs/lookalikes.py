@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from core.inputs.findings import found, joined, sentence
+from core.inputs.findings import NONE, found, joined, sentence
 from core.inputs.schema_checks import Checked
 from core.schemas import Severity
 
@@ -20,7 +20,7 @@ INVISIBLE = r"[\s\p{Cf}\p{Cc}]"
 
 def lookalikes(tables: Mapping[str, Checked]) -> pl.DataFrame:
     """One finding per table and symbol that looks like another one, which an asset bears."""
-    assets = _symbols(tables["assets"]).rename({"symbol": "meant"})
+    assets = _symbols(tables["assets"])
     return joined(_told(name, _symbols(tables[name]), assets) for name in TABLES)
 
 
@@ -45,9 +45,8 @@ def divided_buckets(assets: Checked) -> pl.DataFrame:
 
 
 def _symbols(table: Checked) -> pl.DataFrame:
-    """The symbols of a table, and each as a person reads it."""
-    symbols = pl.concat([table.rows.select("symbol"), table.flawed.select("symbol")]).unique().drop_nulls()
-    return symbols.with_columns(plain=_plain("symbol"))
+    """The symbols of a table."""
+    return pl.concat([table.rows.select("symbol"), table.flawed.select("symbol")]).unique().drop_nulls()
 
 
 def _plain(name: str) -> pl.Expr:
@@ -56,9 +55,12 @@ def _plain(name: str) -> pl.Expr:
 
 
 def _told(table: str, symbols: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
-    strangers = symbols.join(assets, left_on="symbol", right_on="meant", how="anti")
+    strangers = symbols.join(assets, on="symbol", how="anti")
+    if strangers.is_empty():
+        return NONE
+    read = strangers.with_columns(plain=_plain("symbol"))
     return found(
-        strangers.join(assets, on="plain").sort("symbol", "meant"),
+        read.join(assets.select(plain=_plain("symbol"), meant="symbol"), on="plain").sort("symbol", "meant"),
         Severity.WARN,
         "lookalike_symbol",
         frame=table,

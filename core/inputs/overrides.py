@@ -11,7 +11,7 @@ import polars as pl
 
 from core.errors import nearest_hint
 from core.inputs.corporate_actions import renamed
-from core.inputs.findings import found, joined, sentence, shown
+from core.inputs.findings import NONE, found, joined, sentence, shown
 from core.inputs.schema_checks import Checked, flaw_findings, row_name
 from core.schemas import ALL_PORTFOLIOS, OverrideKind, Overrides, Severity
 
@@ -57,6 +57,8 @@ def ruled(
     `actions`: see `corporate_actions.resolved`. `assets` are the symbols with an asset row, `known_symbols` those that
     occur anywhere in the inputs: a name without an asset row may have to be written off.
     """
+    if overrides.rows.is_empty() and overrides.flawed.is_empty():
+        return Rulings(_spread(_parsed(overrides.rows), []), NONE)
     ids = portfolio_ids.unique().sort().to_list()
     ours = pl.col("portfolio_id").is_in([*ids, ALL_PORTFOLIOS])
     rows = _parsed(overrides.rows.filter(ours))

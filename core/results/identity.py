@@ -36,14 +36,16 @@ def content_hash(frame: pl.DataFrame) -> str:
 def own_hashes(frame: pl.DataFrame, portfolio_ids: Sequence[str]) -> Mapping[str, str]:
     """The `content_hash` of each portfolio's own rows, by portfolio; rows for all portfolios are everybody's own."""
     columns, owner = sorted(frame.columns), pl.col("portfolio_id").cast(pl.String)
+    header = _text(frame.select(columns).clear())
+    hashes = dict.fromkeys(portfolio_ids, hashlib.sha256(header).hexdigest())
+    if frame.is_empty():
+        return hashes
     every = frame.filter(owner == ALL_PORTFOLIOS).join(
         pl.DataFrame({_OWNER: portfolio_ids}, {_OWNER: pl.String}), how="cross"
     )
     own = frame.with_columns(owner.alias(_OWNER)).filter(pl.col(_OWNER).is_in(portfolio_ids))
     rows = pl.concat([own, every]).sort(_OWNER, *columns, nulls_last=True)
-    header, text = _text(frame.select(columns).clear()), memoryview(_text(rows.select(columns)))
-    hashes = dict.fromkeys(portfolio_ids, hashlib.sha256(header).hexdigest())
-    start = len(header)
+    text, start = memoryview(_text(rows.select(columns))), len(header)
     for name, end in zip(rows[_OWNER].rle().struct.field("value"), _ends_by_owner(rows, text, start), strict=True):
         hashes[name] = hashlib.sha256(header + text[start:end]).hexdigest()
         start = end
