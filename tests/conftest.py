@@ -1,7 +1,8 @@
 """Settings that are read at the first import, and the servers and databases of a test process.
 
 No telemetry, and a server without the services that no test looks at. Tests run side by side, so Polars gets one
-thread.
+thread. What they store is in memory where it is large enough: a test kills programs and servers, but not the machine,
+and on a disk the system takes longer to make the files of a PostgreSQL database than most tests do to use it.
 """
 
 import datetime as dt
@@ -10,6 +11,10 @@ import shutil
 from pathlib import Path
 from tempfile import mkdtemp
 
+MEMORY, ENOUGH = Path("/dev/shm"), 4e9  # bytes  # noqa: S108
+
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
+    os.environ["TMPDIR"] = str(MEMORY)
 os.environ.update(
     POLARS_MAX_THREADS="1",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
