@@ -1,8 +1,7 @@
 """Settings that are read at the first import, and the servers and databases of a test process.
 
 No telemetry, and a server without the services that no test looks at. Tests run side by side, so Polars gets one
-thread. What they store is in memory where it is large enough: a test kills programs and servers, but not the machine,
-and on a disk the system takes longer to make the files of a PostgreSQL database than most tests do to use it.
+thread.
 """
 
 import datetime as dt
@@ -11,11 +10,10 @@ import shutil
 from pathlib import Path
 from tempfile import mkdtemp
 
-MEMORY, ENOUGH = Path("/dev/shm"), 4e9  # bytes  # noqa: S108
+from tests.effort import DATABASES, SOAK, examples, temporary_folder
 
-if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
-    os.environ["TMPDIR"] = str(MEMORY)
 os.environ.update(
+    TMPDIR=temporary_folder(),
     POLARS_MAX_THREADS="1",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     DO_NOT_TRACK="1",
@@ -27,8 +25,6 @@ os.environ.update(
 
 import pytest
 from hypothesis import settings
-
-from tests.effort import SOAK, examples
 
 # The same examples each time, so that a change is judged by what it changes; others under `make soak`.
 settings.register_profile("patient", deadline=None, max_examples=examples(25), derandomize=not SOAK)
@@ -143,9 +139,19 @@ def demo_template(postgres_server):
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_demo_database(request, tmp_path):
     """The address of a database with the demo market of 2026-11-20, new for each test, on either database."""
+    yield from _copied(request, tmp_path)
+
+
+@pytest.fixture(params=DATABASES)
+def a_demo_database(request, tmp_path):
+    """The same on SQLite, and under `make soak` on either database."""
+    yield from _copied(request, tmp_path)
+
+
+def _copied(request, folder):
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("demo_database"), tmp_path / "evenkeel.db")
-        yield f"sqlite:///{tmp_path / 'evenkeel.db'}"
+        shutil.copy(request.getfixturevalue("demo_database"), folder / "evenkeel.db")
+        yield f"sqlite:///{folder / 'evenkeel.db'}"
         return
     template = request.getfixturevalue("demo_template")
     with request.getfixturevalue("postgres_server").database(template) as url:

@@ -92,9 +92,9 @@ class PostgresServer:
         self._aside.shutdown(cancel_futures=True)
         self._server.cleanup()
 
-    def make_template(self, name: str, fill: Callable[[Engine], object]) -> None:
+    def make_template(self, name: str, fill: Callable[[Engine], object], template: str = "template0") -> None:
         """A database to copy others from."""
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         engine = engine_from_url(self.url(name))
         fill(engine)
         engine.dispose()

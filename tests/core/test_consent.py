@@ -1,7 +1,6 @@
 """Which runs are published, wait or are refused, as far as persons have a say: the batch without Prefect."""
 
 import datetime as dt
-import shutil
 from dataclasses import replace
 
 import polars as pl
@@ -21,9 +20,8 @@ YES, NO = (Decision(said, "ann", NOON, "so it is") for said in ("approved", "rej
 
 
 @pytest.fixture
-def database(tmp_path, demo_database):
-    shutil.copy(demo_database, tmp_path / "evenkeel.db")
-    return store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+def database(a_demo_database):
+    return store.engine_from_url(a_demo_database)
 
 
 @pytest.fixture

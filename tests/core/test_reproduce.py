@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from math import nextafter
 
@@ -16,6 +17,7 @@ from core.results import identity
 from core.store.tables import runs
 from tasks.settings import named_policy, policy_names
 from tests.demo import demo_market
+from tests.effort import DATABASES
 
 AS_OF = dt.date(2026, 11, 20)
 NOON = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
@@ -32,24 +34,34 @@ def rebalance(engine, root, policy, portfolios=None):
     return batch.rebalance(engine, root, occasion, portfolios, clock=lambda: NOON)
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory, demo_database):
-    """A folder with a store in which each portfolio was published under two policies."""
+@pytest.fixture(scope="module", params=DATABASES)
+def published(request, tmp_path_factory):
+    """A folder with a store in which each portfolio was published under two policies; its PostgreSQL server, if any."""
     folder = tmp_path_factory.mktemp("published")
-    shutil.copy(demo_database, folder / "evenkeel.db")
+
+    def fill(engine):
+        for policy in POLICIES.values():
+            rebalance(engine, folder / "targets", policy)
+
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres_server")
+        server.make_template("published", fill, request.getfixturevalue("demo_template"))
+        return folder, server
+    shutil.copy(request.getfixturevalue("demo_database"), folder / "evenkeel.db")
     engine = store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}")
-    for policy in POLICIES.values():
-        rebalance(engine, folder / "targets", policy)
+    fill(engine)
     engine.dispose()
-    return folder
+    return folder, None
 
 
 @pytest.fixture
 def engine(published, tmp_path):
-    shutil.copytree(published, tmp_path, dirs_exist_ok=True)
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    yield engine
-    engine.dispose()
+    folder, server = published
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    with server.database("published") if server else nullcontext(f"sqlite:///{tmp_path / 'evenkeel.db'}") as url:
+        engine = store.engine_from_url(url)
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture
