@@ -48,9 +48,11 @@ def pytest_collection_finish(session):
 
 def pytest_unconfigure(config):
     """Stop it when all processes are done."""
-    if not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        return
+    if os.listdir(os.environ[PREFECT]):  # else it was never started
         _shared_server().stop()
-        shutil.rmtree(os.environ.pop(PREFECT))
+    shutil.rmtree(os.environ.pop(PREFECT))
 
 
 def _shared_server():
