@@ -47,7 +47,8 @@ coverage: .venv/dev ## lines and branches of buckets, enforcement and constraint
 	$(BIN)/pytest $(SIDE_BY_SIDE) --dist worksteal -m "not hypothesis" tests/core/constraints tests/core/decisions --cov=core/constraints --cov=core/decisions --cov-report=
 	$(BIN)/coverage report --include='core/constraints/*,core/decisions/bucket_*' --fail-under=100 --show-missing
 
-bench: .venv/dev ## measure: bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards, growth
+bench: .venv/dev ## measure: a run beside Prefect, bucket enforcement, weight constraints beside a peer, nearest weights beside solvers, publishing to PostgreSQL, shards, growth
+	$(BIN)/python -m tests.benchmarks.bench_run
 	$(BIN)/python -m tests.benchmarks.bench_buckets
 	$(BIN)/python -m tests.benchmarks.bench_constraints
 	$(BIN)/python -m tests.benchmarks.bench_nearest

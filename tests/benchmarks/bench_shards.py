@@ -1,6 +1,6 @@
 """A batch in shards, from the database to published targets: seconds, steps, and the memory that it takes at most.
 
-`python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=50] [--at-once=2] [--runner=threads]
+`python -m tests.benchmarks.bench_shards [PORTFOLIOSxNAMES ...] [--per-shard=250] [--at-once=2] [--runner=threads]
 [--steps] [--whole] [--sqlite]`, by default 200x500 and 1000x500, on a PostgreSQL server of its own that syncs each
 commit to disk. Each size is filled into a new database and then run, `--at-once` shards on as many threads, as the flow
 does by default, or in as many processes (`--runner=processes`), as with Dask on one machine; but without Prefect.
@@ -208,7 +208,7 @@ def main() -> None:
         return
     asked = argparse.ArgumentParser()
     asked.add_argument("sizes", nargs="*", default=["200x500", "1000x500"])
-    asked.add_argument("--per-shard", type=int, default=50)
+    asked.add_argument("--per-shard", type=int, default=250)
     asked.add_argument("--at-once", type=int, default=WORKERS)
     asked.add_argument("--runner", choices=RUNNERS, default="threads")
     asked.add_argument("--steps", action="store_true", help="where the time went")
