@@ -143,7 +143,7 @@ def main() -> None:
             with desk(template) as folder:
                 work = seconds(lambda at=folder: by_itself(at))
             rounds.append((whole, work, seconds(lambda: empty(tasks, shown))))
-        APILogHandler.flush()
+        APILogHandler().flush()
         rounds = rounds[1:]  # the first loads libraries
     multiples = [(whole - work) / prefects for whole, work, prefects in rounds]
     print(f"{tasks} tasks, {len(shown)} artifacts, {ROUNDS} rounds\n")
