@@ -58,7 +58,7 @@ def prefect_server(folder: Path) -> Iterator[str]:
     port = _free_port()
     server = _started(folder, port)
     try:
-        with _client(folder, port) as url:
+        with _client(folder, server.pid, port) as url:
             yield url
     finally:
         server.terminate()
@@ -90,8 +90,7 @@ class SharedServer:
         while not self._address.exists():
             assert time.monotonic() < until, "nobody has started the Prefect server"
             time.sleep(0.1)
-        _, port = self._address.read_text().split()
-        with _client(self._folder, int(port)) as url:
+        with _client(self._folder, *map(int, self._address.read_text().split())) as url:
             yield url
 
     def stop(self) -> None:
@@ -123,10 +122,10 @@ def _stored_in(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _client(folder: Path, port: int) -> Iterator[str]:
+def _client(folder: Path, process: int, port: int) -> Iterator[str]:
     """The address of a server, once it answers, as that of the flows in this process."""
     url = f"http://127.0.0.1:{port}/api"
-    _wait(url)
+    _wait(process, url)
     client = {
         PREFECT_API_URL: url,
         PREFECT_API_SSL_CERT_FILE: str(_one_certificate(folder)),
@@ -141,13 +140,26 @@ def _client(folder: Path, port: int) -> Iterator[str]:
     EventsWorker.set_client_override(None)
 
 
-def _wait(url: str) -> None:
+def _wait(process: int, url: str) -> None:
     """Until the server answers."""
     until = time.monotonic() + PATIENCE
     with httpx.Client() as client:
         while not _answers(client, url):
+            assert not _has_ended(process), "the Prefect server has ended"
             assert time.monotonic() < until, "the Prefect server does not answer"
             time.sleep(0.1)
+
+
+def _has_ended(process: int) -> bool:
+    """Whether a process has ended, a child of this one or not."""
+    try:
+        return os.waitpid(process, os.WNOHANG) != (0, 0)
+    except ChildProcessError:  # no child of ours, or one that was asked about before
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
 
 def _answers(client: httpx.Client, url: str) -> bool:

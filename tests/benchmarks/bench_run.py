@@ -85,17 +85,17 @@ def by_itself(folder: Path) -> None:
         report = batch.rebalance(database, root, occasion, clock=lambda: dt.datetime.now(dt.UTC))
     drawn = artifacts.pictured(report)
     pictures = dict(charts(report, drawn, store.last_targets(database, AS_OF, drawn)))
-    with creating(lambda *_, **__: None):
+    with creating(lambda _: lambda *_, **__: None):
         artifacts.create_artifacts(report, pictures)
         artifacts.create_summary(report, pictures)
 
 
 @contextmanager
-def creating(instead: Callable[..., Any]) -> Iterator[None]:
-    """Have something else called where artifacts are created."""
+def creating(instead: Callable[[str], Callable[..., Any]]) -> Iterator[None]:
+    """Have something else called where artifacts are created: what `instead` gives for the name of what does it."""
     with ExitStack() as patched:
         for creator in CREATORS:
-            patched.enter_context(patch.object(artifacts, creator, instead))
+            patched.enter_context(patch.object(artifacts, creator, instead(creator)))
         yield
 
 
@@ -112,10 +112,7 @@ def recorded(template: Path) -> tuple[int, list[Artifact]]:
     def noted(creator: str) -> Callable[..., None]:
         return lambda *args, **settings: shown.append((creator, args, settings))
 
-    with ExitStack() as patched, desk(template):
-        patched.enter_context(patch.object(Task, "__call__", counted))
-        for creator in CREATORS:
-            patched.enter_context(patch.object(artifacts, creator, noted(creator)))
+    with desk(template), patch.object(Task, "__call__", counted), creating(noted):
         as_flow()
     return len(ran), shown
 
