@@ -53,7 +53,9 @@ class First:
         self, browser: Browser, address: str, *, dark: bool = False, size: tuple[int, int] = (1280, 900)
     ) -> None:
         scheme, (width, height) = "dark" if dark else "light", size
-        self.page: Page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce")
+        self.page: Page = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+        )
         self.page.set_default_timeout(PATIENCE)
         self._address = address
 
