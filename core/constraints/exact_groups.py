@@ -76,10 +76,10 @@ def solve_groups(
     panel: Panel, constraints: Sequence[WeightConstraint], weight: pl.Series, groups: Sequence[int]
 ) -> SolvedGroups:
     """Solve some groups of a panel; `weight` are the weights of all rows after the chain."""
-    rows = panel.rows.with_row_index(ROW).filter(pl.col(GROUP).is_in(list(groups)), pl.col(WEIGHT).is_not_null())
     found: dict[str, list[pl.DataFrame]] = {name: [empty_table(columns)] for name, columns in TABLES.items()}
-    if rows.is_empty():
+    if not groups:
         return SolvedGroups(weight, **_tables(found), actions_told=lambda: empty_table(ACTION_COLUMNS))
+    rows = panel.rows.with_row_index(ROW).filter(pl.col(GROUP).is_in(list(groups)), pl.col(WEIGHT).is_not_null())
     together = _admitted(panel, constraints, solve_together(rows, constraints))
     weights = weight.to_numpy().copy()
     here = together.solved_rows
