@@ -27,7 +27,7 @@ from core.constraints.checks import (
 GROUP, SYMBOL, WEIGHT, FROZEN, BUCKET, ROW = "group", "symbol", "weight", "frozen", "bucket", "row"
 CURRENT = "current_weight"
 
-PIECE_ROWS = 1_000_000  # large enough to be worth a task of its own, small enough to keep all cores busy
+PIECE_ROWS = 1_600_000  # large enough to be worth a task of its own, small enough for the caches of a processor
 Step = Callable[[pl.LazyFrame, pl.Expr], pl.LazyFrame]
 """From rows whose WEIGHT may move, and the expression of the weights that may not, to rows with another WEIGHT."""
 
@@ -107,9 +107,11 @@ class Panel:
             return pl.concat(pool.map(work, pieces, starts))
 
     def _starts(self) -> list[int]:
-        """Where pieces begin: the first row of some groups; of one at least."""
-        group, height = self.rows[GROUP], self.rows.height
-        cuts = (group.search_sorted(group[at], side="left") for at in range(PIECE_ROWS, height, PIECE_ROWS))
+        """Where pieces begin: the first row of some groups; of one at least. All cores get as many of them."""
+        group, height, cores = self.rows[GROUP], self.rows.height, pl.thread_pool_size()
+        rounds = -(-height // (PIECE_ROWS * cores))
+        pieces = rounds * cores if height > PIECE_ROWS else 1
+        cuts = (group.search_sorted(group[height * piece // pieces], side="left") for piece in range(1, pieces))
         return sorted({0, *cuts})
 
 
