@@ -141,17 +141,39 @@ def demo_template(postgres_server):
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_demo_database(request, tmp_path):
     """The address of a database with the demo market of 2026-11-20, new for each test, on either database."""
-    yield from _copied(request, tmp_path)
+    yield from _copied(request, tmp_path, request.param)
 
 
 @pytest.fixture(params=DATABASES)
-def a_demo_database(request, tmp_path):
-    """The same on SQLite, and under `make soak` on either database."""
-    yield from _copied(request, tmp_path)
+def kind_of_database(request):
+    """`sqlite`, and under `make soak` `postgresql` too."""
+    return request.param
 
 
-def _copied(request, folder):
-    if request.param == "sqlite":
+@pytest.fixture
+def a_demo_database(request, tmp_path, kind_of_database):
+    """The address of a database with the demo market, new for each test, of this kind."""
+    yield from _copied(request, tmp_path, kind_of_database)
+
+
+@pytest.fixture
+def a_database(request, kind_of_database):
+    """The address of a database with Evenkeel's tables, new for each test, of this kind."""
+    return request.getfixturevalue("postgres" if kind_of_database == "postgresql" else "sqlite")
+
+
+@pytest.fixture
+def a_bare_database(request, tmp_path, kind_of_database):
+    """The address of a database without tables, new for each test, of this kind."""
+    if kind_of_database == "sqlite":
+        yield f"sqlite:///{tmp_path / 'evenkeel.db'}"
+        return
+    with request.getfixturevalue("postgres_server").database("template0") as url:
+        yield url
+
+
+def _copied(request, folder, kind):
+    if kind == "sqlite":
         shutil.copy(request.getfixturevalue("demo_database"), folder / "evenkeel.db")
         yield f"sqlite:///{folder / 'evenkeel.db'}"
         return

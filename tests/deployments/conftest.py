@@ -1,7 +1,8 @@
-"""A store that is filled once for a module, of which each test gets a copy."""
+"""A store that is filled once for a module, of which each test gets a copy; under `make soak` on either database."""
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,31 +11,56 @@ from sqlalchemy.engine import Engine
 from core import store
 from core.store.records import RunRecord
 from tests.core.store.samples import NOON
+from tests.effort import DATABASES
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory, sqlite_template) -> Callable[[Sequence[RunRecord]], Path]:
-    """Publishes runs into a new SQLite database; the folder of the database and of the targets."""
+@dataclass(frozen=True)
+class Filled:
+    """What a module filled: a folder of targets, and a database to copy, an SQLite file or one of PostgreSQL's."""
 
-    def published(runs: Sequence[RunRecord]) -> Path:
+    targets: Path
+    database: Path | str
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def stored(request, tmp_path_factory) -> Callable[[Sequence[RunRecord], Callable[[Engine], object]], Filled]:
+    """Publishes runs into a new database, and does something more to it."""
+
+    def published(runs: Sequence[RunRecord], then: Callable[[Engine], object] = lambda _: None) -> Filled:
         folder = tmp_path_factory.mktemp("filled")
-        shutil.copy(sqlite_template, folder / "evenkeel.db")
-        engine = engine_of(folder)
-        for run in runs:
-            store.publish(engine, folder / "targets", run, NOON)
-        engine.dispose()
-        return folder
+
+        def fill(engine: Engine) -> None:
+            store.init(engine)
+            for run in runs:
+                store.publish(engine, folder / "targets", run, NOON)
+            then(engine)
+            engine.dispose()
+
+        if request.param == "sqlite":
+            fill(store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}"))
+            return Filled(folder / "targets", folder / "evenkeel.db")
+        template = request.module.__name__.rpartition(".")[2]
+        request.getfixturevalue("postgres_server").make_template(template, fill)
+        return Filled(folder / "targets", template)
 
     return published
 
 
 @pytest.fixture
-def engine(filled, tmp_path) -> Engine:
-    """A copy of the store that a module filled, for each test."""
-    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
-    return engine_of(tmp_path)
+def engine(request, filled, tmp_path):
+    """The database of a copy of the store that a module filled, for each test; the targets are in `tmp_path`."""
+    shutil.copytree(filled.targets, tmp_path / "targets")
+    if isinstance(filled.database, Path):
+        shutil.copy(filled.database, tmp_path / "evenkeel.db")
+        yield store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+        return
+    with request.getfixturevalue("postgres_server").database(filled.database) as url:
+        engine = store.engine_from_url(url)
+        yield engine
+        engine.dispose()
 
 
-def engine_of(folder: Path) -> Engine:
-    """The database of such a folder."""
-    return store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}")
+def named(engine: Engine, root: Path, environment: pytest.MonkeyPatch) -> None:
+    """Name a store in the environment."""
+    environment.setenv("EVENKEEL_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    environment.setenv("EVENKEEL_TARGETS", str(root))

@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import os
-import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -21,9 +20,9 @@ AS_OF = "2026-11-20"
 
 
 @pytest.fixture
-def places(tmp_path, monkeypatch):
+def places(a_bare_database, tmp_path, monkeypatch):
     """A database and a folder of targets, in the environment."""
-    monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    monkeypatch.setenv("EVENKEEL_DATABASE_URL", a_bare_database)
     monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / "targets"))
 
 
@@ -54,8 +53,8 @@ def evenkeel(places, monkeypatch):
 
 
 @pytest.fixture
-def filled(evenkeel, demo_database, tmp_path):
-    shutil.copy(demo_database, tmp_path / "evenkeel.db")
+def filled(evenkeel, a_demo_database, monkeypatch):
+    monkeypatch.setenv("EVENKEEL_DATABASE_URL", a_demo_database)
     return evenkeel
 
 
@@ -97,14 +96,14 @@ def test_a_refusal_is_told_and_has_its_own_exit_status(filled, prefect_server):
     assert "Traceback" not in refused.stdout + refused.stderr
 
 
-def test_a_backfill_ends_as_its_sessions_did(filled, prefect_server, tmp_path):
+def test_a_backfill_ends_as_its_sessions_did(filled, a_demo_database, prefect_server):
     backwards = filled("backfill", "2026-11-20", "2026-11-19")
     assert backwards.returncode == 1
     assert backwards.stderr.startswith("error: the range from 2026-11-20 to 2026-11-19 is empty")
     refused = filled("backfill", "2026-11-23", "2026-11-23", "--portfolio", "balanced")
     assert refused.returncode == 3
     assert refused.stdout.count("1 of 1 sessions failed (2026-11-23). 2026-11-23: 1 of 1 portfolios refused") == 1
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+    engine = store.engine_from_url(a_demo_database)
     with store.guarded(engine, dt.date(2026, 11, 20), ["balanced"], "ann", dt.datetime.now(dt.UTC)):
         busy = filled("backfill", "2026-11-20", "2026-11-20", "--portfolio", "balanced")
     assert busy.returncode == 4
@@ -112,8 +111,8 @@ def test_a_backfill_ends_as_its_sessions_did(filled, prefect_server, tmp_path):
     assert "Traceback" not in "".join(done.stdout + done.stderr for done in (backwards, refused, busy))
 
 
-def test_json_has_those_that_were_published_and_says_what_became_of_the_others(filled, prefect_server, tmp_path):
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
+def test_json_has_those_that_were_published_and_says_what_became_of_the_others(filled, a_demo_database, prefect_server):
+    engine = store.engine_from_url(a_demo_database)
     with store.guarded(engine, dt.date(2026, 11, 20), ["balanced"], "ann", dt.datetime.now(dt.UTC)):
         done = filled("run", "--as-of", AS_OF, "--json")
     content = json.loads(done.stdout)

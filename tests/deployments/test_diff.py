@@ -10,6 +10,7 @@ from core.store import publish
 from deployments.cli import app
 from deployments.diff import diffs
 from tests.core.store.samples import NOON, TODAY, YESTERDAY, record, target_rows
+from tests.deployments.conftest import named
 
 TARGETS = "targets"
 
@@ -100,8 +101,7 @@ def test_a_stored_policy_that_is_none_is_told(engine, compared):
 
 @pytest.fixture
 def here(engine, tmp_path, monkeypatch):
-    monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / TARGETS))
+    named(engine, tmp_path / TARGETS, monkeypatch)
     return lambda *words: app(["diff", *words], result_action="return_value")
 
 

@@ -98,25 +98,22 @@ def test_what_is_not_there_is_told_with_the_nearest(engine, asked, message):
         explained(engine, **asked)
 
 
-def test_a_store_without_runs_is_told_the_remedy(tmp_path):
-    empty = store.engine_from_url(f"sqlite:///{tmp_path / 'empty.db'}")
-    store.init(empty)
+def test_a_store_without_runs_is_told_the_remedy(a_database):
+    empty = store.engine_from_url(a_database)
     with pytest.raises(StoreError, match="make one with `evenkeel run`"):
         explained(empty)
 
 
-def test_a_run_that_the_data_gate_stopped_is_told_its_reason(tmp_path):
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'stopped.db'}")
-    store.init(engine)
+def test_a_run_that_the_data_gate_stopped_is_told_its_reason(a_database, tmp_path):
+    engine = store.engine_from_url(a_database)
     stopped = record(decisions=record().decisions.clear(), reason="no cash row. Load it.")
     publish(engine, tmp_path, stopped, NOON)
     with pytest.raises(StoreError, match=r"nothing was decided on 2026-07-31\. core: no cash row\. Load it\."):
         explained(engine)
 
 
-def test_a_run_of_an_older_version_is_told_so(tmp_path):
-    engine = store.engine_from_url(f"sqlite:///{tmp_path / 'older.db'}")
-    store.init(engine)
+def test_a_run_of_an_older_version_is_told_so(a_database, tmp_path):
+    engine = store.engine_from_url(a_database)
     publish(engine, tmp_path, record(), NOON)
     with engine.begin() as connection:
         connection.execute(sa.text("DELETE FROM decisions"))

@@ -12,7 +12,7 @@ from core.results.document import to_json
 from deployments.cli import app
 from deployments.verify import checked, closing, differs, document, lines, runs_to_verify
 from tests.core.store.samples import TODAY, YESTERDAY, breach, record
-from tests.deployments.conftest import engine_of
+from tests.deployments.conftest import named
 
 TOMORROW = dt.date(2026, 8, 1)
 
@@ -31,12 +31,12 @@ def filled(stored):
         record("run004", portfolio="third", breaches=breach("third")),
         record("run005", portfolio="third", as_of=TOMORROW, breaches=breach("third", TOMORROW)),
     ]
-    folder = stored(made)
-    engine = engine_of(folder)
-    with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE runs SET inputs_id = NULL"))
-    engine.dispose()
-    return folder
+
+    def without_inputs(engine):
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE runs SET inputs_id = NULL"))
+
+    return stored(made, without_inputs)
 
 
 def chosen(engine, as_of=None, portfolio=None, run=None, *, every=False):
@@ -103,8 +103,7 @@ def verify(*words):
 
 
 def test_the_exit_status_says_that_something_differs(engine, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path / 'evenkeel.db'}")
-    monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / "targets"))
+    named(engine, tmp_path / "targets", monkeypatch)
     assert verify() == 0
     assert "2 runs: 2 in part." in capsys.readouterr().out
     with engine.begin() as connection:
