@@ -145,6 +145,7 @@ ROWS, COLUMNS = (
 )
 """Of which two sums each moment has the products of slopes; those of a cell are the slopes of the gross."""
 
+AS_MATRIX = np.array([[0, 1, 3], [1, 2, 4], [3, 4, 5]])  # the moments as the symmetric matrix of the three sums
 OF_ITSELF = [0, 2, 5]  # the moments of net, gross and turnover with themselves
 WITH_CELL = [1, 2, 4]  # and with the cell
 OF_CELL = 2  # the moment of the cell with itself
@@ -154,9 +155,7 @@ def corner_of(problem: Separable, moments: Floats, border: Floats, diagonal: Flo
     """What is left of H for net, gross and turnover once the cells are eliminated: a 3 × 3 matrix per group, 0 but
     `among` some sums. `border` is H between the three sums and a cell, `diagonal` that of the cell with itself."""
     left = moments - border[:, ROWS] * border[:, COLUMNS] / diagonal[:, None]
-    entries = problem.of_groups(left) * among[:, ROWS] * among[:, COLUMNS]
-    corner = np.empty((problem.groups, 3, 3))
-    corner[:, ROWS, COLUMNS] = corner[:, COLUMNS, ROWS] = entries
+    corner: Floats = (problem.of_groups(left) * among[:, ROWS] * among[:, COLUMNS])[:, AS_MATRIX]
     return corner
 
 

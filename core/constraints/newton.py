@@ -48,6 +48,8 @@ BLUR = 1e-12  # relative to g: a promise below it is lost in rounding, and the e
 DAMPING, LEAST_DAMPING = 1e-6, 1e-13  # relative to the diagonal
 PIECE = 40_000  # names that are worked on at a time: their arrays stay in the processor's cache
 
+SUMS = np.arange(3)  # net, gross, turnover
+
 States = npt.NDArray[np.int8]
 
 
@@ -185,7 +187,7 @@ def _equations(
     border = moments[:, WITH_CELL] * (play[group] & cell_play[:, None])
     added = damping[:, None] * np.maximum(problem.of_groups(moments)[:, OF_ITSELF], 1.0)
     corner = corner_of(problem, moments, border, diagonal, play)
-    corner[:, range(3), range(3)] += np.where(play, added, 1.0)
+    corner[:, SUMS, SUMS] += np.where(play, added, 1.0)
     right = excess.shared * play - problem.of_groups(border * (excess.of_cell / diagonal)[:, None])
     shared = np.linalg.solve(corner, right[:, :, None])[:, :, 0].astype(np.float64, copy=False)
     of_cell = (excess.of_cell - (border * shared[group]).sum(axis=1)) / diagonal

@@ -4,8 +4,9 @@
 
 One long-short portfolio of 500 and of 3,000 names: a cap on each, 40 buckets, net, gross, turnover. Ours is
 `core.constraints.newton`, PIQP gets the sparse quadratic program in units of 1/n at a tolerance of 1e-9, cvxpy builds
-and solves with Clarabel at its own. Each contender builds its problem from the same arrays in every round; medians of
-the rounds' ratios, and their range. Violation: by how much the worst limit is exceeded.
+and solves with Clarabel at its own. Each contender builds its problem from the same arrays in every round, twice, and
+the second time counts: the first finds what another left in the caches. Medians of the rounds' ratios, and their range.
+Violation: by how much the worst limit is exceeded.
 
 A thousand such portfolios of 500 names: `ConstraintSet.apply`, and the check of `core.results.verify` that shares no
 code with it. Every group breaches after the chain, so that all are solved. Beside the wall clock stands the time that
@@ -150,6 +151,7 @@ def race(names: int) -> None:
     worst = {name: violation(given, contender(given)) for name, (contender, _) in CONTENDERS.items()}
     for _ in range(ROUNDS):
         for name, (contender, _) in CONTENDERS.items():
+            contender(given)
             start = perf_counter()
             contender(given)
             times[name].append(perf_counter() - start)
