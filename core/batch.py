@@ -115,7 +115,7 @@ def rebalance(
     """
     parts = read(engine, root, occasion.policy, occasion.as_of, portfolios, fresh=fresh)
     made = [rebalanced(engine, root, occasion, part, clock=clock, dry_run=dry_run) for part in parts]
-    return joined(opened(occasion), made)
+    return joined(opened(occasion, dry_run=dry_run), made)
 
 
 def rebalanced(

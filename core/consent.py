@@ -69,16 +69,13 @@ def consented(engine: Engine, record: RunRecord, asking: Asking, now: dt.datetim
 def settled(
     engine: Engine, root: Path, consents: Sequence[Consent], asking: Asking, clock: Callable[[], dt.datetime]
 ) -> list[Published]:
-    """Store each run or its refusal, and the question that is asked about it."""
-    done = []
-    records = [consent.record for consent in consents]
-    for consent, published in zip(consents, store.publish_all(engine, root, records, clock), strict=True):
-        done.append(published)
+    """Store the questions that are asked, and then each run or its refusal: a refusal that waits has its question."""
+    for consent in consents:
         if consent.question is not None and asking.rules is not None and asking.question_id is not None:
             now = clock()
             until = now + dt.timedelta(hours=asking.rules.timeout_hours)
             approvals.ask(engine, _asked(consent.question, consent.record, asking.question_id, now, until))
-    return done
+    return [*store.publish_all(engine, root, [consent.record for consent in consents], clock)]
 
 
 def question_of(record: RunRecord, rules: ApprovalRules | None) -> Question | None:

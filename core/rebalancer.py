@@ -333,10 +333,10 @@ def _still_held(targets: Sequence[RebalancingTarget]) -> list[AssetScore]:
 def _unmet(actions: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """The requirements that could not be met, for example {"min_buckets": {"required": 3, "reached": 1, "reason":
     ...}}."""
-    names = {"min_buckets_represented": "min_buckets", "target_total_allocation": "target_total_allocation"}
+    names = {"min_buckets_represented": "min_buckets"}
     short = actions.filter(pl.col("verb").is_in(["unmet", "shortfall"]))
     return {
-        names[row["rule"]]: {
+        names.get(row["rule"], row["rule"]): {
             "required": _plain(row["limit"]),
             "reached": _plain(row["before"]),
             "reason": row["detail"],

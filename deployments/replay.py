@@ -215,8 +215,8 @@ def main(folder: Path) -> None:
     from tasks.settings import VAR, policy_names, settings
 
     work = VAR / "replay"
-    os.environ.setdefault("EVENKEEL_DATABASE_URL", f"sqlite:///{work / 'evenkeel.db'}")
-    os.environ.setdefault("EVENKEEL_TARGETS", str(work / "targets"))
+    os.environ["EVENKEEL_DATABASE_URL"] = f"sqlite:///{work / 'evenkeel.db'}"  # whatever database a desk works on
+    os.environ["EVENKEEL_TARGETS"] = str(work / "targets")
     database = store.engine_from_url(settings().database_url)
     days = []
     for day in replayed(database, Market.of(folder), policy_names(), through_flow):

@@ -63,7 +63,7 @@ def hear(occasion: Occasion) -> None:
         decision = _answer(occasion.batch_id, question_id) or _withdrawn(until, now)
         if decision is not None:
             approvals.decide(database, question_id, decision)
-            create_markdown_artifact(f"# {decision.sentence.capitalize()}", key=ARTIFACT)
+            create_markdown_artifact(f"# {decision.sentence[:1].upper()}{decision.sentence[1:]}", key=ARTIFACT)
     for late in approvals.close_expired(database, now):
         logger.warning("nobody approved %s in time, so that it was refused", late)
 

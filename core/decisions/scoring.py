@@ -93,10 +93,11 @@ def _confidence(signals: Sequence[SignalConfig]) -> pl.Expr:
 def _reason(signals: Sequence[SignalConfig]) -> pl.Expr:
     """For example `technical 0.8200 x 0.6, fundamental missing`."""
     parts = [
-        pl.when(pl.col(f"signal {signal.name}").is_null())
+        pl.when(value.is_null())
         .then(pl.lit(f"{signal.name} missing"))
-        .otherwise(pl.format(f"{signal.name} {{}} x {signal.weight:g}", pl.col(f"signal {signal.name}").round(4)))
+        .otherwise(pl.format("{} {} x {}", pl.lit(signal.name), value.round(4), pl.lit(f"{signal.weight:g}")))
         for signal in signals
+        for value in [pl.col(f"signal {signal.name}")]
     ]
     return pl.concat_str(parts, separator=", ")
 

@@ -97,7 +97,7 @@ def _one_sided(rows: pl.DataFrame, other: pl.DataFrame, keys: list[str], change:
     """Rows of a key that the other side does not have, with their cells in words."""
     alone = rows.join(other, on=keys, how="anti", nulls_equal=True, maintain_order="left")
     cells = [column for column in rows.columns if column not in (*keys, *RUN_KEYS)]
-    words = [pl.format(f"{column} {{}}", pl.col(column)) for column in cells]
+    words = [pl.format("{} {}", pl.lit(column), pl.col(column)) for column in cells]
     told = pl.concat_str(words, separator=", ", ignore_nulls=True) if words else pl.lit("")
     return alone.select(_row(keys), told.alias(side), change=pl.lit(change), rows=pl.lit(1))
 

@@ -77,6 +77,15 @@ def test_a_portfolio_gets_the_same_bits_alone_and_in_a_batch(normaliser, databas
         assert alone.bucket_statistics.equals(mine)
 
 
+def test_a_dry_run_says_that_it_was_one_and_stores_nothing(database, tmp_path):
+    occasion = Occasion(Policy(name="test", limits=LIMITS), AS_OF, "dry", NOON)
+    report = batch.rebalance(database, tmp_path / "targets", occasion, clock=lambda: NOON, dry_run=True)
+    assert report.dry_run
+    assert {*outcomes(report).values()} == {"planned"}
+    assert store.read_runs(database).is_empty()
+    assert not (tmp_path / "targets").exists()
+
+
 def test_dust_opens_no_name_and_is_no_holding(database, tmp_path):
     """One that holds a speck is decided as one that holds nothing."""
     fresh = run(database, tmp_path, ["newcomer"])

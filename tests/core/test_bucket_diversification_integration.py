@@ -217,6 +217,15 @@ def test_a_long_short_book_is_made_from_a_list_too():
     assert weights(targets) == pytest.approx({"A1": 0.2, "B1": -0.2})
 
 
+def test_a_long_short_book_that_a_fixed_name_keeps_off_balance_is_planned_and_says_so():
+    names = [new(f"N{number}", score / 10) for number, score in enumerate((9, 8, 2, 1))]
+    limits = replace(PLAIN, max_total_positions=10, max_new_positions=10, max_single_position_pct=1.0)
+    plan = engine(sizing=LongShort(names_per_side=2)).plan(AS_OF, {"FIXED": 0.6}, names, limits)
+    net = sum(target.target_allocation_pct for target in plan.targets)
+    assert plan.unmet["long_short"]["reached"] == pytest.approx(net)
+    assert plan.unmet["long_short"]["required"] == 0
+
+
 def test_a_held_name_that_gets_no_weight_says_why():
     limits = replace(PLAIN, max_single_position_pct=0.97)
     targets = engine().rebalance(AS_OF, {"A1": 0.95, "B1": 0.03}, [held("B1", 0.9)], limits)

@@ -85,6 +85,18 @@ def test_what_waits_is_refused_until_somebody_approves(database, run):
     assert store.read_runs(database)["status"].to_list() == ["refused", "published"]
 
 
+def test_a_refusal_never_stands_without_its_question(database, run, monkeypatch):
+    def killed(*_):
+        assert approvals.read_approvals(database).height == 1
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(store, "publish_all", killed)
+        run("first")
+    assert only(run("first")).outcome == "waiting"
+    assert approvals.read_approvals(database).height == store.read_runs(database).height == 1
+
+
 def test_a_batch_that_runs_again_asks_once(database, run):
     run("first")
     run("first")

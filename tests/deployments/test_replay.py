@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from core import batch, store
+from deployments import replay
 from deployments.replay import NO_ACTIONS, Desk, Market, morning, opened, replayed
-from tasks.settings import ROOT, named_policy, policy_names
+from tasks.settings import ROOT, named_policy, policy_names, settings
 from tests.effort import SOAK
 
 DATA = ROOT.parent / "shared" / "data" / "sp500"
@@ -92,3 +93,15 @@ def test_a_broken_price_is_caught_and_named_until_its_split_is_entered(policy, s
     desk.split(dict(split.select("symbol", "factor").iter_rows()))
     store.load_frames(engine, {"corporate_actions": split, **morning(desk, day, [])})
     assert run(day).outcomes[0].outcome == "published"
+
+
+def test_a_replay_has_a_database_of_its_own_whatever_the_environment_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVENKEEL_DATABASE_URL", f"sqlite:///{tmp_path}/desk.db")
+    monkeypatch.setenv("EVENKEEL_TARGETS", str(tmp_path / "desk"))
+    used = []
+    monkeypatch.setattr(replay, "replayed", lambda database, *_: used.append((database.url, settings().targets)) or [])
+    replay.main(DATA)
+    ((url, targets),) = used
+    assert "desk" not in str(url)
+    assert targets.name == "targets"
+    assert not (tmp_path / "desk.db").exists()

@@ -33,7 +33,7 @@ POLICY = """
 name: careful
 approval: {max_turnover: 0.4, timeout_hours: 2}
 """
-ANN = {"decision": "approve", "name": "ann", "reason": "out of technology"}
+ANN = {"decision": "approve", "name": "ann", "reason": "out of Technology"}
 BOB = Approval(who="bob", reason="told on the phone")
 
 
@@ -158,14 +158,14 @@ def test_what_was_approved_is_published_as_it_was_shown(desk, deployment):
     assert run.answer(**ANN).status.value == "ACCEPT"
     assert run.go().is_completed()
     (question,) = asked(desk)
-    assert (question["decision"], question["who"], question["reason"]) == ("approved", "ann", "out of technology")
+    assert (question["decision"], question["who"], question["reason"]) == ("approved", "ann", "out of Technology")
     assert question["asked_at"] < question["decided_at"] < dt.datetime.now(dt.UTC)
     current = store.read_current(desk)
     assert current["run_id"].unique().to_list() == [question["run_id"]]
     assert shown_hash(question["run_id"], current.drop("run_id")) == question["shown_hash"]
     assert current.drop("run_id").equals(store.run_rows(desk, "targets", question["run_id"]))
-    assert "**concentrated**: approved by ann: out of technology" in run.artifacts()["rebalance-summary"]
-    assert run.artifacts()["approval"] == "# Approved by ann: out of technology"
+    assert "**concentrated**: approved by ann: out of Technology" in run.artifacts()["rebalance-summary"]
+    assert run.artifacts()["approval"] == "# Approved by ann: out of Technology"
     assert FlowRun(deployment, portfolios=["concentrated"]).go().message == "2026-11-20: 1 unchanged"
     assert len(asked(desk)) == 1
 

@@ -44,6 +44,13 @@ def test_a_missing_signal_drops_out_of_both_sums_and_lowers_confidence():
     assert rows["reason"][1] == "technical 0.5 x 0.6, fundamental missing"
 
 
+@pytest.mark.parametrize("name", ["tech{}", "{0}", "{", "a }{ b"])
+def test_a_signal_may_have_any_name(name):
+    signal = TableSignal(name=name, weight=0.6, normaliser="none")
+    rows = scored(universe(["A"]), as_signal_values({name: {"A": 0.5}}), [signal])
+    assert rows["reason"].to_list() == [f"{name} 0.5 x 0.6"]
+
+
 def test_a_real_zero_is_a_score():
     assert scores(["A"], {"technical": {"A": 0.0}, "fundamental": {"A": 0.0}})["A"] == 0.0
 
