@@ -119,13 +119,23 @@ def rebalance(
 
 
 def rebalanced(
-    engine: Engine, root: Path, occasion: Occasion, inputs: Inputs, *, clock: Callable[[], dt.datetime], dry_run: bool
+    engine: Engine,
+    root: Path,
+    occasion: Occasion,
+    inputs: Inputs,
+    *,
+    clock: Callable[[], dt.datetime],
+    dry_run: bool,
+    before_publishing: Callable[[], object] = lambda: None,
 ) -> BatchReport:
-    """Decide and publish one part of a batch."""
+    """Decide and publish one part of a batch; what `before_publishing` raises keeps all of it from being published."""
     policy = occasion.policy
     facts = judged(inputs, policy)
     plan = decided(considered_universe(facts.gated, policy), facts.signal_values, facts.gated.nav, policy)
-    return planned(plan, facts, occasion) if dry_run else published(engine, root, plan, facts, occasion, clock)
+    if dry_run:
+        return planned(plan, facts, occasion)
+    before_publishing()
+    return published(engine, root, plan, facts, occasion, clock)
 
 
 def published(

@@ -123,12 +123,14 @@ class Inputs:
     """Everything that a batch reads, one frame per input table, and the prices of the last published runs.
 
     `last_prices` has one row per (portfolio_id, symbol) with `as_of` and `close` of the portfolio's last published run
-    before `as_of` that held the symbol.
+    before `as_of` that held the symbol. `current_runs` are the runs of `as_of` that were current just before all this
+    was read, by portfolio: where it is another one later, somebody was faster, and may know more.
     """
 
     as_of: dt.date
     frames: dict[str, pl.DataFrame] = field(repr=False)
     last_prices: pl.DataFrame = field(repr=False)
+    current_runs: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, table: str) -> pl.DataFrame:
         return self.frames[table]
@@ -152,4 +154,4 @@ class Inputs:
             else frame
             for name, frame in self.all_frames.items()
         }
-        return Inputs(self.as_of, kept, kept.pop("last_prices"))
+        return Inputs(self.as_of, kept, kept.pop("last_prices"), self.current_runs)

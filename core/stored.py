@@ -8,6 +8,7 @@ moments, there is one part for each set of inputs.
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy.engine import Engine
@@ -43,6 +44,21 @@ def read(
 
     Raises `InputError` where stored inputs are not enough for this policy, or were read by other queries.
     """
+    current = store.current_runs(engine, as_of)
+    parts = _parts(engine, root, policy, as_of, portfolios, fresh, batch_id, shard)
+    return [replace(part, current_runs={told.portfolio_id: told.run_id for told in current}) for part in parts]
+
+
+def _parts(
+    engine: Engine,
+    root: Path,
+    policy: Policy,
+    as_of: dt.date,
+    portfolios: Sequence[str] | None,
+    fresh: bool,
+    batch_id: str | None,
+    shard: Shard | None,
+) -> list[Inputs]:
     known = store.current_inputs(engine, as_of, batch_id if fresh else None) if batch_id or not fresh else {}
     wanted = portfolios if shard is None else shard.portfolio_ids
     if wanted and {*wanted} <= {*known}:

@@ -8,6 +8,7 @@ what it had published. What it returns stays small, however large the batch (`co
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -94,8 +95,9 @@ def rebalance_shard(
 
 
 def _planned(database: Engine, occasion: Occasion, parts: Sequence[Inputs]) -> BatchReport:
-    opened = batch.opened(occasion, dry_run=True)
-    return joined(opened, [_rebalanced(database, occasion, part, dry_run=True) for part in parts])
+    root = settings().targets
+    made = [batch.rebalanced(database, root, occasion, part, clock=_now, dry_run=True) for part in parts]
+    return joined(batch.opened(occasion, dry_run=True), made)
 
 
 def _published(database: Engine, occasion: Occasion, shard: Shard, parts: Sequence[Inputs]) -> BatchReport:
@@ -105,10 +107,9 @@ def _published(database: Engine, occasion: Occasion, shard: Shard, parts: Sequen
             told = in_short(at_work.left_behind)
             raise LeftBehindError(f"an earlier attempt of {shard.name} is still at work on {told}. Run again.")
         opened = replace(batch.opened(occasion), outcomes=at_work.busy)
-        at_work.require_held()
-        return joined(opened, [_rebalanced(database, occasion, part, dry_run=False) for part in at_work.own(parts)])
+        publish = partial(batch.rebalanced, clock=_now, dry_run=False, before_publishing=at_work.require_held)
+        return joined(opened, [publish(database, settings().targets, occasion, part) for part in at_work.own(parts)])
 
 
-def _rebalanced(database: Engine, occasion: Occasion, part: Inputs, *, dry_run: bool) -> BatchReport:
-    root = settings().targets
-    return batch.rebalanced(database, root, occasion, part, clock=lambda: datetime.now(UTC), dry_run=dry_run)
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -25,10 +25,10 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         f"Policy **{report.policy_name}** · {_counts(report)}",
         f"The session ends early, at {report.early_close}." if report.early_close else "",
         "**Dry run: nothing was published.**" if report.dry_run else "",
-        _section("Refused", [_refusal_line(told) for told in report.refused[:SHOWN]]),
-        _section("Failed", [f"- {reason}" for reason in dict.fromkeys(told.reason for told in report.failed)][:SHOWN]),
-        _section("Busy", [f"- {told.reason}" for told in report.busy[:SHOWN]]),
-        _section("Approval", _approval_lines(report)[:SHOWN]),
+        _section("Refused", _first([_refusal_line(told) for told in report.refused])),
+        _section("Failed", _first([f"- {reason}" for reason in dict.fromkeys(told.reason for told in report.failed)])),
+        _section("Busy", _first([f"- {told.reason}" for told in report.busy])),
+        _section("Approval", _first(_approval_lines(report))),
         _section("Missed", _missed_lines(report)),
         _section("Portfolios", _portfolio_table(report)),
         _section("Weights", ["\n\n".join(pictures)] if pictures else []),
@@ -36,7 +36,7 @@ def summary(report: BatchReport, pictures: Sequence[str] = ()) -> str:
         _section("Enforced", markdown_table(enforced_lines(report.totals.enforced))),
         _section("Data", finding_lines(report.findings)[:SHOWN]),
         _section("Time", _time_lines(report)),
-        _section("Removed, left behind by a run that was killed", [f"- `{path}`" for path in report.removed[:SHOWN]]),
+        _section("Removed, left behind by a run that was killed", _first([f"- `{path}`" for path in report.removed])),
         _left_out(report),
         _differences_left_out(report),
     ]
@@ -203,6 +203,12 @@ def _counts(report: BatchReport) -> str:
 
 def _section(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"## {title}", "", *lines]) if lines else ""
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """The first lines of a list, and how many more there are."""
+    more = len(lines) - SHOWN
+    return [*lines[:SHOWN], *([f"- and {more:,} more"] if more > 0 else [])]
 
 
 def _left_out(report: BatchReport) -> str:

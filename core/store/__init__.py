@@ -7,6 +7,8 @@ from core.store.leftovers import remove_leftovers
 from core.store.load import load_folder, load_frames
 from core.store.publish import publish, publish_all
 from core.store.published import (
+    CurrentRun,
+    current_runs,
     day_before,
     days_done,
     find_run,
@@ -28,12 +30,14 @@ from core.store.upgrade import init, require_current
 
 __all__ = [
     "Busy",
+    "CurrentRun",
     "Guard",
     "InputSet",
     "Published",
     "Retired",
     "RunRecord",
     "current_inputs",
+    "current_runs",
     "damages",
     "day_before",
     "days_done",

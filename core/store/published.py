@@ -9,6 +9,7 @@ and refused ones included, are read by its id (`run_rows`), those of one symbol 
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,24 @@ def read_runs(engine: Engine, as_of: dt.date | None = None, portfolio_id: str | 
     with reading(engine) as connection:
         rows = connection.execute(query).all()
     return pl.DataFrame(rows, schema=RUN_TYPES, orient="row")
+
+
+@dataclass(frozen=True)
+class CurrentRun:
+    """Which run is current of a portfolio, and which batch has made it, and when."""
+
+    portfolio_id: str
+    run_id: str
+    batch_id: str
+    finished_at: dt.datetime
+
+
+def current_runs(engine: Engine, as_of: dt.date) -> list[CurrentRun]:
+    """The current runs of a date, one per portfolio that has one."""
+    columns = (runs.c.portfolio_id, runs.c.run_id, runs.c.batch_id, runs.c.finished_at)
+    query = sa.select(*columns).where(runs.c.as_of == as_of, runs.c.status == "published")
+    with reading(engine) as connection:
+        return [CurrentRun(*row) for row in connection.execute(query)]
 
 
 def run_rows(engine: Engine, table: str, run_id: str) -> pl.DataFrame:

@@ -1,12 +1,14 @@
 """A day that is done again: from stored inputs or fresh ones, while others are at work, after a crash."""
 
 import datetime as dt
+import sqlite3
 
 import pytest
 import sqlalchemy as sa
 from prefect.client.orchestration import get_client
+from sqlalchemy.exc import OperationalError
 
-from core import store
+from core import engine, store, stored
 from core.errors import StoreError
 from core.store import guarded
 from flows.daily_rebalance import daily_rebalance, rebalanced
@@ -120,12 +122,79 @@ def test_a_run_of_which_others_do_everything_ends_busy(database):
     assert store.read_runs(database).is_empty()
 
 
-def test_a_run_that_lost_its_guard_publishes_nothing(database, monkeypatch):
+@pytest.fixture
+def overtaken(monkeypatch):
+    """Somebody publishes what he has mended, after a run has read its inputs and before it holds its portfolios."""
+
+    def overtaken(by):
+        honest, once = stored.read, iter([True])
+
+        def read(*given, **settings):
+            parts = honest(*given, **settings)
+            if next(once, False):
+                by()
+            return parts
+
+        monkeypatch.setattr(stored, "read", read)
+
+    return overtaken
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_others_publish_while_a_run_reads_is_not_superseded_by_it(database, overtaken, shards, fresh):
+    run()
+
+    def mended():
+        more_cash(database, "balanced")
+        assert outcomes(run(portfolios=["balanced"], fresh=True)) == {"balanced": "published"}
+
+    overtaken(mended)
+    report = run(policy="aggressive", fresh=fresh, shards=shards)
+    assert outcomes(report) == dict.fromkeys(PORTFOLIOS, "published") | {"balanced": "busy"}
+    (busy,) = report.busy
+    assert "after this run had read its inputs. Run again if it should be decided anew." in busy.reason
+    runs = store.read_runs(database, AS_OF, "balanced")
+    assert runs["policy_name"].to_list() == ["conservative", "conservative"]
+    assert runs["status"].to_list() == ["superseded", "published"]
+    assert outcomes(run(policy="aggressive"))["balanced"] == "published"
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_others_published_during_an_outage_is_not_superseded(database, monkeypatch, shards):
+    """The outage frees what was held; somebody else takes it, and has ended when the database is there again."""
+    still_held = guard.Guard.require_held
+
+    def away(held):
+        monkeypatch.setattr(guard.Guard, "require_held", still_held)
+        held.locks.close()
+        more_cash(database, "balanced")
+        assert outcomes(run(portfolios=["balanced"], fresh=True)) == {"balanced": "published"}
+        raise StoreError("the database is away.") from OperationalError("", {}, sqlite3.OperationalError("locked"))
+
+    monkeypatch.setattr(guard.Guard, "require_held", away)
+    ended = daily_rebalance(as_of=AS_OF, portfolios=["balanced"], shards=shards, return_state=True)
+    assert ended.is_failed()
+    assert "the database was away, and meanwhile portfolio 'balanced' was published by batch " in ended.message
+    assert store.read_runs(database, AS_OF, "balanced")["status"].to_list() == ["published"]
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_run_that_lost_its_guard_while_it_decided_publishes_nothing(database, monkeypatch, shards):
+    decided, honest = [], engine.targets
+
+    def decides(*given, **settings):
+        decided.append(True)
+        return honest(*given, **settings)
+
     def lost(_):
+        assert decided
         raise StoreError("the lock file was removed")
 
+    monkeypatch.setattr(engine, "targets", decides)
     monkeypatch.setattr(guard.Guard, "require_held", lost)
-    assert daily_rebalance(as_of=AS_OF, return_state=True).is_failed()
+    assert daily_rebalance(as_of=AS_OF, shards=shards, return_state=True).is_failed()
+    assert decided
     assert store.read_runs(database).is_empty()
 
 

@@ -132,6 +132,13 @@ def test_what_is_shortened_says_where_the_rest_is():
     assert "Shortened" not in summary(report(outcomes[:20]))
 
 
+@pytest.mark.parametrize("outcome", ["refused", "failed", "busy", "waiting"])
+def test_a_list_that_is_cut_counts_the_rest(outcome):
+    told = summary(report([Outcome(f"p{number:02}", outcome, f"reason {number}") for number in range(23)]))
+    assert told.count("- and 3 more") == 1
+    assert "- and" not in summary(report([Outcome(f"p{number:02}", outcome, "reason") for number in range(20)]))
+
+
 def test_without_portfolios_there_is_no_section_of_them():
     assert "## Portfolios" not in summary(report([]))
     assert "count from what is held this morning" in summary(report([Outcome("p", "published")]))
