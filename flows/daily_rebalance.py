@@ -27,7 +27,7 @@ from flows.occasion import (
     why_skipped,
 )
 from flows.shards import in_shards
-from tasks.approval import hear
+from tasks.approval import has_asked, hear
 from tasks.artifacts import create_summary
 from tasks.decide import build_universe, constrain, enforce_buckets, make_targets, score, select, size, verify
 from tasks.guard import one_at_a_time
@@ -52,7 +52,7 @@ def daily_rebalance(
     again is always safe: the same inputs and policy give the same run, once. Where another run is at work on the same
     portfolios and date, it leaves them alone, says whose they are, and ends Busy if there are no others. On a day
     that is no session of the policy's exchange it ends Skipped, and so does a scheduled run that comes so late that the
-    next session has come.
+    next session has come, unless it comes back with what a person has answered.
 
     Where the policy asks for a person's approval, the portfolios concerned wait, and the others are published at once;
     then the run suspends with a form. Resumed, it runs again from the top: what was approved is published if it is
@@ -73,7 +73,7 @@ def daily_rebalance(
     """
     document = read_policy(policy)
     occasion = label(occasion_of(document, as_of, approval), portfolios, dry_run=dry_run)
-    why = why_skipped(occasion, as_of)
+    why = why_skipped(occasion, as_of, has_asked)
     if why is not None:
         return skipped(why)
     with stopwatch() as seconds:

@@ -1,6 +1,6 @@
 """What a flow knows that the domain does not: the clock, the run it is in, and how a batch ends."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
@@ -89,8 +89,13 @@ def occasion_of(policy: Policy, as_of: date | None, approval: Approval | None = 
     )
 
 
-def why_skipped(occasion: Occasion, as_of: date | None) -> str | None:
-    """Why there is nothing to do on this day: no session, or, without a date asked for, no longer the latest one."""
+def why_skipped(
+    occasion: Occasion, as_of: date | None, has_asked: Callable[[Occasion], bool] = lambda _: False
+) -> str | None:
+    """Why there is nothing to do on this day: no session, or, without a date asked for, no longer the latest one.
+
+    A run that has asked a person comes back, however late, to do what was said.
+    """
     exchange, day = occasion.policy.sessions, occasion.as_of
     if exchange is None:
         return None
@@ -98,7 +103,7 @@ def why_skipped(occasion: Occasion, as_of: date | None) -> str | None:
     if closed is not None:
         return f"{day} is no session of {exchange.code}: {closed}."
     latest = exchange.latest(exchange.day_of(occasion.started_at))
-    if as_of is None and day < latest:
+    if as_of is None and day < latest and not has_asked(occasion):
         return f"the session {day} was missed, and {latest} has come: that one is run, and {day} with `backfill`."
     return None
 

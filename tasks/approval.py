@@ -68,6 +68,12 @@ def hear(occasion: Occasion) -> None:
         logger.warning("nobody approved %s in time, so that it was refused", late)
 
 
+@retried
+def has_asked(occasion: Occasion) -> bool:
+    """Whether an earlier attempt of this flow run has asked persons: what they say holds, however late it is."""
+    return approvals.has_asked(store.engine_from_url(settings().database_url), occasion.batch_id)
+
+
 @task(cache_policy=NO_CACHE)
 def propose(report: BatchReport) -> None:
     """Show the targets of what waits."""

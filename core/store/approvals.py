@@ -51,6 +51,12 @@ def ask(engine: Engine, asked: Asked, decision: Decision | None = None) -> None:
         connection.execute(insert(approvals).on_conflict_do_nothing(), [row])
 
 
+def has_asked(engine: Engine, flow_run_id: str) -> bool:
+    """Whether a batch has asked anybody anything."""
+    with reading(engine) as connection:
+        return bool(connection.scalar(sa.select(sa.exists().where(approvals.c.flow_run_id == flow_run_id))))
+
+
 def questions_open(engine: Engine, flow_run_id: str) -> list[Asked]:
     """What a batch has asked, and knows no answer to; questions that are closed for want of one among them."""
     query = sa.select(*(approvals.c[name] for name in Asked.__annotations__)).where(

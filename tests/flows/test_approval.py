@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -18,11 +19,12 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
-from prefect.states import AwaitingRetry, Crashed
+from prefect.states import AwaitingRetry, Crashed, Scheduled
 
 from core import store
 from core.approval import Approval, shown_hash
 from core.store import approvals
+from flows import occasion
 from flows.daily_rebalance import daily_rebalance, rebalanced
 from tasks.settings import ROOT, settings
 from tests.flows.conftest import AS_OF
@@ -55,10 +57,11 @@ def deployment(prefect_server):
 class FlowRun:
     """A flow run of the deployment."""
 
-    def __init__(self, deployment, **parameters):
+    def __init__(self, deployment, scheduled=None, **parameters):
         self.parameters = {"policy": "careful", "as_of": str(AS_OF)} | parameters
+        state = None if scheduled is None else Scheduled(scheduled_time=scheduled)
         with get_client(sync_client=True) as client:
-            self.id = client.create_flow_run_from_deployment(deployment, parameters=self.parameters).id
+            self.id = client.create_flow_run_from_deployment(deployment, parameters=self.parameters, state=state).id
 
     def go(self):
         """Run it, from the top, until it ends or suspends; returns its state."""
@@ -189,6 +192,22 @@ def test_what_was_rejected_is_refused_and_has_no_targets_anywhere(desk, deployme
     assert "targets-concentrated" not in shown
     assert shown["approval"] == "# Rejected by ann: wait for the split"
     assert "- **concentrated**: rejected by ann: wait for the split." in shown["rebalance-summary"]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_an_approval_is_published_although_the_next_session_has_come(answered, desk, deployment, tmp_path, monkeypatch):
+    (tmp_path / "careful.yaml").write_text(f"{POLICY}exchange: XNYS\n")
+    friday, monday = (dt.datetime(2026, 11, day, 14, 30, tzinfo=dt.UTC) for day in (20, 23))
+    run = FlowRun(deployment, scheduled=friday, as_of=None, portfolios=["concentrated"])
+    clock = SimpleNamespace(now=lambda _: friday)
+    monkeypatch.setattr(occasion, "datetime", clock)
+    if answered:
+        assert run.go().is_paused()
+        run.answer(**ANN)
+    clock.now = lambda _: monday
+    state = run.go()
+    assert (state.name, state.is_completed()) == ("Completed" if answered else "Skipped", True)
+    assert store.read_current(desk)["as_of"].unique().to_list() == ([AS_OF] if answered else [])
 
 
 def test_where_inputs_changed_meanwhile_it_is_said_and_asked_again(desk, deployment):
