@@ -78,7 +78,7 @@ def retire(before: datetime) -> Retired:
     """Take what is older out of the database's list of files; what is current or was so since then is kept."""
     database = _database()
     store.require_current(database)
-    return store.retire(database, before)
+    return store.retire(database, settings().targets, before)
 
 
 @retried

@@ -22,6 +22,7 @@ from core.errors import StoreError
 from core.store.database import writing
 from core.store.files import day_folder
 from core.store.input_files import FOLDER, input_path
+from core.store.ownership import require_own
 from core.store.tables import input_frames, runs
 
 LOCK = "evenkeel files"
@@ -45,15 +46,16 @@ def until_no_files_are_written(connection: Connection) -> None:
 def remove_leftovers(engine: Engine, root: Path, days: Collection[dt.date] | None = None) -> list[str]:
     """Remove the files that no row names, of all days or of some, and of inputs; returns their paths below the root.
 
-    Raises `StoreError` for one that cannot be removed.
+    Raises `StoreError` for one that cannot be removed, and where the folder belongs to another database.
     """
     with writing(engine, lock="leftovers") as connection:
         if connection.dialect.name == "postgresql" and not _alone(connection):
             return []
+        require_own(connection, root)
         folders = root.glob("as_of=*") if days is None else (root / day_folder(day) for day in days)
         inputs = _files(root / FOLDER) if days is None else _written_since(root / FOLDER, time() - MONTH)
         targets = (file for folder in folders for file in _files(folder))
-        found = sorted(str(file.relative_to(root)) for file in (*inputs, *targets))
+        found = sorted(str(file.relative_to(root)) for file in (*inputs, *targets) if _is_ours(file, root))
         named = {*_named_targets(connection, days), *_named_inputs(connection)} if found else set()
         left = [path for path in found if path not in named]
         _remove(root, left)
@@ -80,6 +82,13 @@ def files_below(root: Path) -> Iterator[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _is_ours(file: Path, root: Path) -> bool:
+    """Whether a file is named and placed as those that a run writes; what others keep beside them is theirs."""
+    folder, *below = file.relative_to(root).parts
+    placed = len(below) == 1 if folder == FOLDER else len(below) == 2 and below[0].startswith("portfolio_id=")
+    return placed and (file.suffix == ".parquet" or (file.name.startswith(".") and file.suffix == ".tmp"))
 
 
 def _written_since(folder: Path, moment: float) -> Iterator[Path]:

@@ -31,6 +31,7 @@ from core.store.database import writing
 from core.store.files import digest, encoded, relative_path, write_file
 from core.store.input_files import are_named, keep_inputs
 from core.store.leftovers import while_files_are_written
+from core.store.ownership import require_own
 from core.store.publishable import require_publishable
 from core.store.records import Done, Published, RunRecord
 from core.store.run_rows import RunRows, rows_of_runs
@@ -74,6 +75,7 @@ def publish_all(
 
 def _published(engine: Engine, root: Path, record: RunRecord, rows: RunRows, finished_at: dt.datetime) -> Published:
     with writing(engine, lock=f"{record.portfolio_id} {record.as_of}") as connection:
+        require_own(connection, root)
         while_files_are_written(connection)
         known, current = _found(connection, record)
         if known is not None:

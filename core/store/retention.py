@@ -24,6 +24,7 @@ from core.store.database import reading, writing
 from core.store.files import read_file
 from core.store.input_files import input_path, stored_inputs
 from core.store.leftovers import files_below, until_no_files_are_written
+from core.store.ownership import require_own
 from core.store.tables import input_frames, promotions, runs
 
 SPACE_TYPES = {"kind": pl.String(), "files": pl.Int64(), "bytes": pl.Int64()}
@@ -39,12 +40,14 @@ class Retired:
     input_sets: int
 
 
-def retire(engine: Engine, before: dt.datetime) -> Retired:
+def retire(engine: Engine, root: Path, before: dt.datetime) -> Retired:
     """Take the names of the files that are older than a moment, with its zone, out of the database; see the module.
 
-    Waits for whoever is publishing: a run that is being made may name inputs that no other names.
+    Waits for whoever is publishing: a run that is being made may name inputs that no other names. Raises `StoreError`
+    where the folder belongs to another database.
     """
     with writing(engine, lock="leftovers") as connection:
+        require_own(connection, root)
         until_no_files_are_written(connection)
         kept = sa.select(runs.c.run_key).where(_is_kept(before))
         old = runs.c.parquet_path.is_not(None) & runs.c.run_key.not_in(kept)

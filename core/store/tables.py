@@ -194,6 +194,14 @@ holders = sa.Table(
 )
 """On PostgreSQL, who locked the row of `guards` last, and when; it says something only while that row is locked."""
 
+stores = sa.Table(
+    "evenkeel_store",
+    metadata,
+    sa.Column("store_id", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("store_id"),
+)
+"""One row: the name of this database, which the folder of its targets bears too."""
+
 SCHEMAS: MappingProxyType[str, type[dy.Schema]] = MappingProxyType(
     {
         "targets": Targets,

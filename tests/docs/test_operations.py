@@ -86,7 +86,7 @@ def test_the_housekeeping_can_do_its_work_and_a_run_can_undo_it(granted, tmp_pat
     assert [told.outcome for told in (*run("first"), *run("second"))] == ["published", "published"]
     keeper = engine["evenkeel_keep"]
     store.require_current(keeper)
-    assert store.retire(keeper, NOON + dt.timedelta(days=1)) == store.Retired(targets=1, input_sets=0)
+    assert store.retire(keeper, tmp_path, NOON + dt.timedelta(days=1)) == store.Retired(targets=1, input_sets=0)
     assert len(store.remove_leftovers(keeper, tmp_path)) == 1
     assert store.damages(keeper, tmp_path).is_empty()
     assert store.space(keeper, tmp_path)["bytes"].sum() > 0
@@ -101,6 +101,6 @@ def test_the_housekeeping_can_close_questions(granted):
     assert closed == [f"balanced on {AS_OF}"]
 
 
-def test_a_run_cannot_do_what_the_housekeeping_does(granted):
+def test_a_run_cannot_do_what_the_housekeeping_does(granted, tmp_path):
     with pytest.raises(StoreError, match="permission denied"):
-        store.retire(store.engine_from_url(granted["evenkeel_run"]), NOON)
+        store.retire(store.engine_from_url(granted["evenkeel_run"]), tmp_path, NOON)

@@ -31,6 +31,12 @@ def published(engine: Engine, root: Path) -> dict[str, bytes]:
     return contents(root)
 
 
+@pytest.fixture
+def claimed(engine: Engine, root: Path) -> None:
+    """A folder of this database, without a file of a run."""
+    assert remove_leftovers(engine, root) == []
+
+
 def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
@@ -49,6 +55,7 @@ def test_other_days_are_left_alone(engine: Engine, root: Path, published: dict[s
     assert remove_leftovers(engine, root, [YESTERDAY]) == []
 
 
+@pytest.mark.usefixtures("claimed")
 def test_inputs_of_long_ago_are_left_to_who_looks_at_all_days(engine: Engine, root: Path) -> None:
     write_file(root, ORPHANS[1], b"half")
     long_ago = time() - 32 * 24 * 3600
@@ -57,6 +64,7 @@ def test_inputs_of_long_ago_are_left_to_who_looks_at_all_days(engine: Engine, ro
     assert remove_leftovers(engine, root) == [ORPHANS[1]]
 
 
+@pytest.mark.usefixtures("claimed")
 def test_while_somebody_publishes_all_is_left_to_a_later_run(engine: Engine, root: Path) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
@@ -71,6 +79,7 @@ def test_a_folder_that_is_not_there_has_no_leftovers(engine: Engine, root: Path)
     assert remove_leftovers(engine, root, [TODAY]) == []
 
 
+@pytest.mark.usefixtures("claimed")
 def test_a_file_that_cannot_be_removed_is_told(engine: Engine, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_file(root, ORPHANS[3], b"half")
 

@@ -18,6 +18,7 @@ from core.store import Published, RunRecord, publish, publish_all, read_current,
 from core.store.database import reading
 from core.store.files import write_file
 from core.store.input_files import FOLDER
+from core.store.ownership import NAME
 from core.store.records import Done, Status
 from core.store.tables import outputs, promotions, runs
 from tests.core.store.samples import NOON, TODAY, YESTERDAY, breach, record, target_rows
@@ -35,9 +36,9 @@ def statuses(engine: Engine) -> dict[str, str]:
 
 
 def files(root: Path) -> list[str]:
-    """The target files; those of stored inputs are in a folder of their own."""
+    """The target files; those of stored inputs are in a folder of their own, and the folder has its name in one."""
     found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    return sorted(str(path) for path in found if path.parts[0] != FOLDER)
+    return sorted(str(path) for path in found if path.parts[0] not in (FOLDER, NAME))
 
 
 def ended(outcome: Done, path: str | None, supersedes: str | None, status: Status) -> Published:
@@ -302,9 +303,10 @@ def test_a_run_killed_after_its_last_row_is_nowhere(
 
 
 def test_a_file_that_was_left_over_is_replaced(engine: Engine, root: Path) -> None:
+    put(engine, root, record("r0", portfolio="other"))
     write_file(root, "as_of=2026-07-31/portfolio_id=core/r1.parquet", b"half of an older attempt")
     put(engine, root, record())
-    assert len(read_targets(engine, root)) == 3
+    assert len(read_targets(engine, root, portfolio_id="core")) == 3
 
 
 def test_targets_that_cannot_be_written_leave_no_run(engine: Engine, root: Path) -> None:

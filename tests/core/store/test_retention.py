@@ -28,6 +28,7 @@ from core.store import (
     stored_inputs,
     unnamed_files,
 )
+from core.store.ownership import NAME
 from core.store.retention import Retired
 from tests.core.store.samples import LAST, NOON, TODAY, inputs, record, table
 
@@ -52,7 +53,7 @@ def history(engine: Engine, root: Path) -> None:
 
 
 def files(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()} - {NAME}
 
 
 def target_files(root: Path) -> set[str]:
@@ -62,7 +63,7 @@ def target_files(root: Path) -> set[str]:
 @pytest.mark.usefixtures("history")
 def test_superseded_runs_that_nobody_changed_since_lose_their_files_and_keep_their_rows(engine: Engine, root: Path):
     before = read_runs(engine)
-    assert retire(engine, NOON + dt.timedelta(days=15)) == Retired(targets=1, input_sets=1)
+    assert retire(engine, root, NOON + dt.timedelta(days=15)) == Retired(targets=1, input_sets=1)
     remove_leftovers(engine, root)
     assert target_files(root) == {"r2", "r3"}
     assert not inputs_kept(engine, OLD.inputs_id)
@@ -74,13 +75,13 @@ def test_superseded_runs_that_nobody_changed_since_lose_their_files_and_keep_the
 @pytest.mark.usefixtures("history")
 def test_a_run_that_was_superseded_within_the_period_is_kept(engine: Engine, root: Path) -> None:
     """r1 was made on day 0 and superseded on day 10."""
-    assert retire(engine, NOON + dt.timedelta(days=10)) == Retired(0, 0)
-    assert retire(engine, NOON + dt.timedelta(days=10, seconds=1)) == Retired(1, 1)
+    assert retire(engine, root, NOON + dt.timedelta(days=10)) == Retired(0, 0)
+    assert retire(engine, root, NOON + dt.timedelta(days=10, seconds=1)) == Retired(1, 1)
 
 
 @pytest.mark.usefixtures("history")
 def test_what_is_current_is_kept_however_old_it_is(engine: Engine, root: Path) -> None:
-    assert retire(engine, NOON + dt.timedelta(days=9999)) == Retired(2, 2)
+    assert retire(engine, root, NOON + dt.timedelta(days=9999)) == Retired(2, 2)
     remove_leftovers(engine, root)
     assert target_files(root) == {"r3"}
     assert read_targets(engine, root)["run_id"].unique().to_list() == ["r3"]
@@ -91,7 +92,7 @@ def test_inputs_that_a_kept_run_shares_are_kept(engine: Engine, root: Path) -> N
     publish(engine, root, record("r1"), NOON)
     publish(engine, root, record("r2", policy="limits: {} # other"), NOON)
     before = {path for path in files(root) if path.startswith("_inputs")}
-    assert retire(engine, LATER) == Retired(targets=1, input_sets=0)
+    assert retire(engine, root, LATER) == Retired(targets=1, input_sets=0)
     remove_leftovers(engine, root)
     assert {path for path in files(root) if path.startswith("_inputs")} == before
 
@@ -99,19 +100,19 @@ def test_inputs_that_a_kept_run_shares_are_kept(engine: Engine, root: Path) -> N
 @pytest.mark.usefixtures("history")
 def test_a_kill_between_rows_and_files_leaves_files_that_nobody_names_and_no_damage(engine: Engine, root: Path) -> None:
     before = files(root)
-    retire(engine, LATER)
+    retire(engine, root, LATER)
     assert files(root) == before
     assert damages(engine, root).is_empty()
     left = unnamed_files(engine, root)
     assert {Path(path).stem for path in left if path.startswith("as_of")} == {"r1", "r2"}
     assert remove_leftovers(engine, root) == left
-    assert retire(engine, LATER) == Retired(0, 0)
+    assert retire(engine, root, LATER) == Retired(0, 0)
 
 
 @pytest.mark.usefixtures("history")
 def test_a_run_that_becomes_current_again_is_kept_again(engine: Engine, root: Path) -> None:
     content = (root / read_runs(engine)["parquet_path"][0]).read_bytes()
-    retire(engine, LATER)
+    retire(engine, root, LATER)
     remove_leftovers(engine, root)
     again = publish(engine, root, OLD, LATER)
     assert (again.outcome, again.supersedes) == ("restored", "r3")
@@ -169,7 +170,7 @@ def test_after_any_history_nothing_current_or_recent_is_missing(
         if publish(engine, root, run, NOON + dt.timedelta(days=day)).outcome != "unchanged":
             touched |= {name: day for name in (run.run_id, current) if name is not None}
             current = run.run_id
-    retire(engine, NOON + dt.timedelta(days=cut))
+    retire(engine, root, NOON + dt.timedelta(days=cut))
     remove_leftovers(engine, root)
     assert target_files(root) == {name for name, day in touched.items() if day >= cut or name == current}
     assert damages(engine, root).is_empty()

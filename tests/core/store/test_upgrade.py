@@ -223,4 +223,4 @@ def test_migrations_import_nothing_of_the_program() -> None:
     versions = Path(tables.__file__).parent / "migrations" / "versions"
     for file in versions.glob("v*.py"):
         imports = [line for line in file.read_text().splitlines() if line.startswith(("import ", "from "))]
-        assert set(imports) <= {"import sqlalchemy as sa", "from alembic import op"}
+        assert set(imports) <= {"import sqlalchemy as sa", "from alembic import op", "from uuid import uuid4"}
