@@ -89,6 +89,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_whole(root: Path, path: str, expected: str) -> bool:
+    """Whether a file is there, and has the content of which this is the digest."""
+    try:
+        return digest((root / path).read_bytes()) == expected
+    except OSError:
+        return False
+
+
 def read_file(root: Path, path: str, expected: str) -> pl.DataFrame:
     """The targets of a published file. Raises `StoreError` where it is missing or not what was published."""
     file = root / path

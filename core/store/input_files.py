@@ -9,6 +9,7 @@ not what its name says.
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -30,7 +31,9 @@ from core.timing import timed
 
 LAST_PRICES = "last_prices"  # the one frame that is no input table
 FOLDER = "_inputs"  # readers of a Parquet data set pass over names that begin so
-_NAMED = sa.select(sa.exists().where(input_frames.c.inputs_id == sa.bindparam("set_id")))
+_OF_SET = sa.select(input_frames.c.frame, input_frames.c.content_hash).where(
+    input_frames.c.inputs_id == sa.bindparam("set_id")
+)
 
 
 def input_path(frame_hash: str) -> str:
@@ -40,21 +43,28 @@ def input_path(frame_hash: str) -> str:
 
 @timed("input files")
 def keep_inputs(connection: Connection, root: Path, inputs: Inputs, hashes: Mapping[str, str]) -> None:
-    """Write the files of a set of inputs that are not there yet, and name them; `hashes` are those of the frames."""
+    """Write the files of a set of inputs that are not there, or damaged, and name them; `hashes` are those of the
+    frames."""
     set_id = inputs_id(hashes)
-    if are_named(connection, set_id):
-        return
     for name, frame in inputs.all_frames.items():
-        if _content(root, hashes[name]) is None:
+        if not _is_whole(root, hashes[name]):
             write_file(root, input_path(hashes[name]), _encoded(frame))
+    if _hashes(connection, set_id):
+        return
     rows = [{"inputs_id": set_id, "frame": name, "content_hash": known} for name, known in hashes.items()]
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     connection.execute(insert(input_frames).on_conflict_do_nothing(), rows)  # another portfolio may name them too
 
 
-def are_named(connection: Connection, set_id: str | None) -> bool:
-    """Whether the files of a set of inputs are those that its rows name."""
-    return bool(connection.scalar(_NAMED, {"set_id": set_id}))
+def are_kept(connection: Connection, root: Path, set_id: str) -> bool:
+    """Whether a set of inputs is named, and its files are there and whole."""
+    hashes = _hashes(connection, set_id)
+    return bool(hashes) and all(_is_whole(root, known) for known in hashes.values())
+
+
+def _hashes(connection: Connection, set_id: str) -> dict[str, str]:
+    """The content of each frame of a set; of one that is not named, or no longer, nothing."""
+    return {str(name): str(known) for name, known in connection.execute(_OF_SET, {"set_id": set_id})}
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,8 @@ def frames_of_several_contents(engine: Engine, batch_id: str) -> list[str]:
 
 def stored_inputs(engine: Engine, root: Path, set_id: str, as_of: dt.date) -> Inputs:
     """The inputs of a set, as they were read. Raises `StoreError` where a file is missing or has another content."""
-    query = sa.select(input_frames.c.frame, input_frames.c.content_hash).where(input_frames.c.inputs_id == set_id)
     with reading(engine) as connection:
-        hashes = {str(name): str(known) for name, known in connection.execute(query)}
+        hashes = _hashes(connection, set_id)
     if not hashes:
         raise StoreError(f"no inputs {set_id} are stored. Run with fresh inputs (`evenkeel run --fresh`).")
     missing = sorted({*INPUTS, LAST_PRICES} - {*hashes})
@@ -113,6 +122,21 @@ def _content(root: Path, frame_hash: str) -> pl.DataFrame | None:
     except (OSError, pa.ArrowException, pl.exceptions.PolarsError):
         return None
     return frame if content_hash(frame) == frame_hash else None
+
+
+def _is_whole(root: Path, frame_hash: str) -> bool:
+    """Whether the file of a frame is there, and is what its name says."""
+    try:
+        found = (root / input_path(frame_hash)).stat()
+    except OSError:
+        return False
+    return _was_whole(root, frame_hash, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _was_whole(root: Path, frame_hash: str, *_state: int) -> bool:
+    """The same of a file in one state: it is read once for as long as nobody writes it."""
+    return _content(root, frame_hash) is not None
 
 
 def _required(root: Path, name: str, frame_hash: str) -> pl.DataFrame:

@@ -8,13 +8,14 @@ removed later (`core.store.leftovers`).
 
 A run that is known already changes no row of its own: while it is current nothing happens, and if another had
 superseded it, the two change places (`_again`); each time that a run becomes the current one is a row of `promotions`.
-What retention had removed of such a run is written again (`_kept_again`).
+What is missing of such a run's files, by retention or by accident, is written again (`_kept_again`).
 So publishing the same record again is safe, and that is how an unknown outcome is resolved: where the database went
 away at the commit, the record is published again, and the run is found or made. A refused run leaves its row and what
 tells why (`_refuse`).
 """
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from core.limits import TOLERANCE
 from core.schemas import Targets
 from core.store.columns import typed_frame, types_of
 from core.store.database import writing
-from core.store.files import digest, encoded, relative_path, write_file
-from core.store.input_files import are_named, keep_inputs
+from core.store.files import digest, encoded, is_whole, relative_path, write_file
+from core.store.input_files import are_kept, keep_inputs
 from core.store.leftovers import while_files_are_written
 from core.store.ownership import require_own
 from core.store.publishable import require_publishable
@@ -37,6 +38,8 @@ from core.store.records import Done, Published, RunRecord
 from core.store.run_rows import RunRows, rows_of_runs
 from core.store.tables import outputs, promotions, runs
 from core.timing import timed
+
+logger = logging.getLogger("core.publish")
 
 _OF_DAY = sa.and_(runs.c.portfolio_id == sa.bindparam("portfolio"), runs.c.as_of == sa.bindparam("day"))
 _KNOWN_OR_CURRENT = sa.select(runs).where(
@@ -122,12 +125,11 @@ def _again(
         )
     stored = _stored_targets(connection, known.run_key)
     _require_same(record, stored)
-    path = known.parquet_path
+    path = _kept_again(connection, root, record, known, stored)
     if known.status == "published":
         replaced = _run_id(connection, known.supersedes) if own else None
         outcome: Done = "published" if own else "unchanged"
     else:
-        path = _kept_again(connection, root, record, known, stored)
         replaced = None if current is None else current.run_id
         _step_back(connection, current)
         connection.execute(sa.update(runs).where(runs.c.run_key == known.run_key).values(status="published"))
@@ -137,13 +139,16 @@ def _again(
 
 
 def _kept_again(connection: Connection, root: Path, record: RunRecord, known: sa.Row[Any], stored: pl.DataFrame) -> str:
-    """The path of a superseded run's file; what `core.store.retention` no longer kept is written again, and named."""
+    """The path of a run's file. What `core.store.retention` no longer kept of its files, and what is not there or
+    damaged for any other reason, is written again, and named."""
     anew: dict[str, str] = {}
-    if known.parquet_path is None:
+    if known.parquet_path is None or not is_whole(root, known.parquet_path, known.parquet_sha256):
         anew = _file_written(root, record, stored)
-    if known.inputs_id is not None and not are_named(connection, known.inputs_id):
+        logger.warning("the targets of %s were not in %s, and are written again", record.named, anew["parquet_path"])
+    if known.inputs_id is not None and not are_kept(connection, root, known.inputs_id):
         keep_inputs(connection, root, record.inputs, record.frame_hashes)
         anew["inputs_id"] = record.inputs_id
+        logger.warning("the inputs of %s were not all there, and are written again", record.named)
     if anew:
         connection.execute(sa.update(runs).where(runs.c.run_key == known.run_key).values(anew))
     return anew.get("parquet_path") or str(known.parquet_path)

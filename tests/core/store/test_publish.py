@@ -1,7 +1,9 @@
 """Publishing: everywhere or nowhere, once, and with one current run per portfolio and date."""
 
 import datetime as dt
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,17 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 from core.errors import PublishingRefusedError, StoreError
-from core.store import Published, RunRecord, publish, publish_all, read_current, read_runs, read_targets, run_rows
+from core.store import (
+    Published,
+    RunRecord,
+    damages,
+    publish,
+    publish_all,
+    read_current,
+    read_runs,
+    read_targets,
+    run_rows,
+)
 from core.store.database import reading
 from core.store.files import write_file
 from core.store.input_files import FOLDER
@@ -300,6 +312,24 @@ def test_a_run_killed_after_its_last_row_is_nowhere(
     assert files(root) == ["as_of=2026-07-31/portfolio_id=core/r1.parquet"]
     assert read_runs(engine).is_empty()
     assert read_targets(engine, root).is_empty()
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"half")], ids=["missing", "damaged"])
+@pytest.mark.parametrize("which", ["as_of=*/*/*.parquet", f"{FOLDER}/*.parquet"], ids=["targets", "inputs"])
+def test_files_that_are_not_whole_any_more_are_written_again_by_the_same_run(
+    engine: Engine, root: Path, harm: Callable[[Path], object], which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(engine, root, record())
+    assert put(engine, root, record()).outcome == "published"
+    assert not caplog.records
+    before = {path: path.read_bytes() for path in root.rglob("*.parquet")}
+    for path in root.glob(which):
+        harm(path)
+    other_batch = replace(record(), batch_id="another")
+    assert put(engine, root, other_batch).outcome == "unchanged"
+    assert {path: path.read_bytes() for path in root.rglob("*.parquet")} == before
+    assert "written again" in caplog.text
+    assert damages(engine, root).is_empty()
 
 
 def test_a_file_that_was_left_over_is_replaced(engine: Engine, root: Path) -> None:
