@@ -2,7 +2,7 @@
 
 `require_consistent` compares the hard limits of a policy two by two: a least value above the largest one that another
 allows. What is taken for a percentage is refused with the fraction it must be: a fraction of more than
-`LARGEST_FRACTION`, and a cap on names, buckets or turnover above 1 that the largest gross exposure leaves no use for.
+`LARGEST_FRACTION`, and a limit on names, buckets or turnover above 1 that the largest gross exposure leaves no use for.
 Limits that conflict only in a portfolio's circumstances are told on the day, with the ways out
 (`core.constraints.infeasible`).
 """
@@ -10,7 +10,7 @@ Limits that conflict only in a portfolio's circumstances are told on the day, wi
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from core.constraints import WeightConstraint
+from core.constraints import NameLimit, WeightConstraint
 from core.errors import ConfigurationError
 from core.limits import TOLERANCE
 
@@ -26,7 +26,12 @@ CONFLICTS = (
     (("min_bucket_weight", "min_weight"), ("max_bucket_weight", "max_weight")),
 )
 
-CAPS = (("max_position", "max_weight"), ("max_bucket_weight", "max_weight"), ("turnover", "max_turnover"))
+CAPS = (
+    ("max_position", "max_weight"),
+    ("max_bucket_weight", "max_weight"),
+    ("turnover", "max_turnover"),
+    ("name_limits", "names"),
+)
 
 Value = tuple[str, float]
 """The bucket that a value is for, empty for all, and the value."""
@@ -60,7 +65,9 @@ def _of(constraints: Sequence[WeightConstraint], kind: str, field: str) -> Itera
 def _values(constraint: WeightConstraint, field: str) -> Iterator[Value]:
     given = getattr(constraint, field)
     if isinstance(given, Mapping):
-        yield from ((str(name), float(value)) for name, value in given.items() if isinstance(value, float | int))
+        for name, value in given.items():
+            bounds = (value.minimum, value.maximum) if isinstance(value, NameLimit) else (value,)
+            yield from ((str(name), float(bound)) for bound in bounds if isinstance(bound, float | int))
     elif isinstance(given, float | int) and not isinstance(given, bool):
         yield "", float(given)
 

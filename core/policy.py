@@ -117,6 +117,7 @@ Constraint = (
 """Everything that a policy can list under `constraints`, told apart by `kind`."""
 
 NEW_YORK = "America/New_York"
+LONGEST_HISTORY = 100 * 366  # days
 HOLIDAYS = 5  # so many days in a row may be without prices beside weekends
 DEFAULT_SIGNALS = (TableSignal(name="technical", weight=0.6), TableSignal(name="fundamental", weight=0.4))
 
@@ -169,6 +170,11 @@ class Policy(BaseModel):
         if self.sessions is not None and self.time_zone is not None:
             raise ConfigurationError(
                 f"time_zone {self.time_zone} beside exchange {self.exchange}, which has its own: remove one of them."
+            )
+        if self.history_days > LONGEST_HISTORY:
+            raise ConfigurationError(
+                f"its signals and ages need {self.history_days:,} days of prices: {LONGEST_HISTORY:,} at most. Shorten "
+                "the longest lookback or age."
             )
         require_room_for_both_sides(self.sizing, self.limits)
         require_consistent(self.constraint_set().constraints)

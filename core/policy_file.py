@@ -5,7 +5,7 @@ and so is a number that YAML 1.1 takes for one to another base, such as 010 (8) 
 """
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -62,9 +62,26 @@ def parse_policy(text: str, origin: str) -> Policy:
     if not isinstance(content, dict):
         raise ConfigurationError(f"policy {origin} is empty or no mapping: it needs at least a `name`.")
     try:
-        return Policy.model_validate(content)
+        policy = Policy.model_validate(content)
     except ValidationError as error:
         raise ConfigurationError(f"policy {origin}: " + " ".join(map(_sentence, error.errors()))) from error
+    misread = [*_truths_as_numbers(content, policy, ())]
+    if misread:
+        raise ConfigurationError(f"policy {origin}: " + " ".join(misread))
+    return policy
+
+
+def _truths_as_numbers(given: Any, made: Any, where: tuple[str, ...]) -> Iterator[str]:
+    """Where a number was made of true or false, which YAML takes yes, no, on and off for."""
+    if isinstance(given, bool) and not isinstance(made, bool):
+        yield f"{'.'.join(where)} is {str(given).lower()}: give a number."
+    elif isinstance(given, dict):
+        for key, value in given.items():
+            part = made.get(key) if isinstance(made, Mapping) else getattr(made, str(key))
+            yield from _truths_as_numbers(value, part, (*where, str(key)))
+    elif isinstance(given, list):
+        for place, value in enumerate(given):
+            yield from _truths_as_numbers(value, made[place], (*where, str(place)))
 
 
 def load_policy(path: Path) -> Policy:

@@ -9,6 +9,7 @@ from core.errors import ConfigurationError
 from core.limits import require_at_least, require_between, require_positive
 
 PricesKnown = Literal["by_morning", "after_close"]
+LARGEST_JUMP = 10.0  # a price eleven times as high: more is no limit
 AGES = ("max_price_age_days", "max_signal_age_days", "max_candidates_age_days")
 
 
@@ -35,6 +36,11 @@ class GateConfig:
         for name in AGES:
             require_at_least(name, getattr(self, name), 0)
         require_positive("max_jump", self.max_jump)
+        if self.max_jump > LARGEST_JUMP:
+            raise ConfigurationError(
+                f"max_jump is {self.max_jump:g}, a change of {self.max_jump:.0%}: a fraction is meant; "
+                f"{self.max_jump:g} % is {self.max_jump / 100:g}."
+            )
         require_positive("max_leverage", self.max_leverage)
         require_between("max_share_without_score", self.max_share_without_score, 0.0, 1.0)
         if self.prices_known not in ("by_morning", "after_close"):

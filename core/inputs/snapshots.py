@@ -1,7 +1,7 @@
 """Whether each portfolio of the batch has a snapshot of exactly the as-of date.
 
-`snapshot_findings` judges the portfolios (`_no_portfolios`, `_reserved`, `_inactive`, `_strangers`) and their cash row
-(`_without_cash`), which dates the snapshot: without one, no positions means unknown, not empty.
+`snapshot_findings` judges the portfolios (`_no_portfolios`, `_reserved`, `_too_long`, `_inactive`, `_strangers`) and
+their cash row (`_without_cash`), which dates the snapshot: without one, no positions means unknown, not empty.
 """
 
 import datetime as dt
@@ -13,6 +13,7 @@ from core.inputs.findings import count_of, finding, found, joined, sentence
 from core.inputs.schema_checks import Checked, flaw_findings
 from core.schemas import ALL_PORTFOLIOS, INPUTS, Severity
 
+LONGEST_ID = 255 - len("portfolio_id=")  # bytes: what a file system allows for the name of a folder
 REMEDY_OF_FLAWS = "Correct the row; the portfolio runs again as soon as it is right."
 
 
@@ -26,6 +27,7 @@ def snapshot_findings(as_of: dt.date, tables: Mapping[str, Checked], other_dates
         [
             _no_portfolios(portfolios),
             _reserved(portfolios),
+            _too_long(portfolios),
             _inactive(portfolios),
             *[_strangers(table, tables[table], portfolios) for table in ("positions", "cash")],
             _without_cash(as_of, portfolios, tables, other_dates),
@@ -61,6 +63,27 @@ def _reserved(portfolios: pl.DataFrame) -> pl.DataFrame:
         value=pl.col("portfolio_id"),
         message=sentence("a portfolio is called {}, which in overrides means every portfolio.", "portfolio_id"),
         remedy="Give the portfolio another id.",
+    )
+
+
+def _too_long(portfolios: pl.DataFrame) -> pl.DataFrame:
+    """Ids under which no folder could be made: a byte of anything but a plain letter or digit takes three there."""
+    plain = pl.col("portfolio_id").str.count_matches("[A-Za-z0-9_.~-]").cast(pl.Int64)
+    length = 3 * pl.col("portfolio_id").str.len_bytes().cast(pl.Int64) - 2 * plain
+    return found(
+        portfolios.filter(length > LONGEST_ID),
+        Severity.STOP_PORTFOLIO,
+        "long_portfolio_id",
+        frame="portfolios",
+        column="portfolio_id",
+        row=pl.col("portfolio_id"),
+        value=length.cast(pl.String),
+        message=sentence(
+            f"the id of portfolio {{}} takes {{}} bytes in the name of its folder, of {LONGEST_ID}.",
+            "portfolio_id",
+            length,
+        ),
+        remedy="Give the portfolio a shorter id.",
     )
 
 

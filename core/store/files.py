@@ -60,8 +60,8 @@ def write_file(root: Path, path: str, content: bytes) -> None:
         _sync_folder(target.parent)
     except OSError as error:
         raise StoreError(
-            f"{target} cannot be written: {error.strerror}. Check EVENKEEL_TARGETS, its permissions and free space; "
-            "nothing was published."
+            f"{target} cannot be written: {error.strerror}. Check EVENKEEL_TARGETS, its permissions and free space, "
+            "and run again: what was published before stands, this portfolio was not."
         ) from error
 
 

@@ -9,6 +9,8 @@ from core import (
     MaxPositionConstraint,
     MinBucketWeightConstraint,
     MinPositionWeightConstraint,
+    NameLimit,
+    NameLimitsConstraint,
     NetExposureConstraint,
     Policy,
     TurnoverConstraint,
@@ -40,6 +42,11 @@ from tasks.settings import named_policy, policy_names
         ((MaxPositionConstraint(20),), "max_position.max_weight is 20"),
         ((MaxPositionConstraint(5.0), MaxGrossExposureConstraint(1.0)), r"is 5, which is 500 % .*; 5 % is 0.05"),
         ((MaxBucketWeightConstraint({"Energy": 9}), MaxGrossExposureConstraint(1.5)), "of Energy is 9, which is 900 %"),
+        (
+            (NameLimitsConstraint({"AAA": NameLimit(maximum=5)}), MaxGrossExposureConstraint(1.0)),
+            r"name_limits.names of AAA is 5, which is 500 % .*; 5 % is 0.05",
+        ),
+        ((NameLimitsConstraint({"AAA": NameLimit(minimum=-20)}),), "name_limits.names of AAA is -20"),
         ((TurnoverConstraint(8.0), MaxGrossExposureConstraint(1.0)), "turnover.max_turnover is 8"),
     ],
 )
@@ -55,6 +62,7 @@ def test_limits_that_exclude_each_other_and_percentages_are_refused(constraints,
         (MinBucketWeightConstraint({"Energy": 0.3}), MaxBucketWeightConstraint({"Utilities": 0.2})),
         (MaxPositionConstraint(2.0), MaxGrossExposureConstraint(2.5)),
         (MaxPositionConstraint(1.0), MaxGrossExposureConstraint(0.5)),
+        (NameLimitsConstraint({"AAA": NameLimit(-1.0, 0.5)}), MaxGrossExposureConstraint(0.5)),
         (
             MinPositionWeightConstraint(0.3),
             MaxPositionConstraint(0.2, mode="soft", priority=1, max_relaxation=0.2),

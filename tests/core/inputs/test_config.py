@@ -13,6 +13,7 @@ from core.inputs import GateConfig
         ("max_candidates_age_days", True),
         ("max_jump", 0.0),
         ("max_jump", float("nan")),
+        ("max_jump", 40),
         ("max_share_without_score", 1.5),
         ("prices_known", "sometimes"),
     ],

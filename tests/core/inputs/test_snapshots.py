@@ -1,5 +1,9 @@
-import polars as pl
+from pathlib import Path
 
+import polars as pl
+import pytest
+
+from core.store.files import relative_path
 from tests.core.inputs.example import TODAY, YESTERDAY, added, changed, dropped, frames, judged, only, rows, told
 
 PORTFOLIO = pl.col("portfolio_id")
@@ -52,6 +56,26 @@ def test_a_portfolio_called_all_stops_the_batch() -> None:
         **added("portfolios", everyone), **added("cash", {"portfolio_id": "all", "as_of": TODAY, "amount": 1.0})
     )
     assert told(gated) == {("stop_batch", "reserved_portfolio", None, None)}
+
+
+@pytest.mark.parametrize(("letter", "most"), [("x", 242), ("-", 242), (" ", 80), ("é", 40), ("界", 26), ("/", 80)])
+def test_an_id_of_which_no_folder_could_bear_the_name_stops_its_portfolio(
+    letter: str, most: int, tmp_path: Path
+) -> None:
+    for length in (most, most + 1):
+        portfolio_id = letter * length
+        named = {"portfolio_id": portfolio_id, "name": "Long", "base_currency": "USD", "active": True}
+        cash = {"portfolio_id": portfolio_id, "as_of": TODAY, "amount": 1.0}
+        gated = judged(**added("portfolios", named), **added("cash", cash))
+        told_long = [row for row in gated.findings.iter_rows(named=True) if row["code"] == "long_portfolio_id"]
+        folder = tmp_path / Path(relative_path(TODAY, named["portfolio_id"], "r")).parent.name
+        if told_long:
+            assert length > most
+            with pytest.raises(OSError, match="File name too long"):
+                folder.mkdir()
+        else:
+            assert length == most
+            folder.mkdir()
 
 
 def test_no_portfolio_at_all_stops_the_batch() -> None:
