@@ -134,4 +134,6 @@ def backfilled(ended: Mapping[date, State[Any]]) -> State[None]:
         if error.failed:
             return Failed(message=str(error), data=error)
         return Cancelled(name="Busy", message=str(error), data=error)
-    return Completed(message=f"{counted(len(ended), 'session')} run" if ended else "every session has its runs already")
+    return Completed(
+        message=f"{counted(len(ended), 'session')} run" if ended else "no session of the range is left to run"
+    )

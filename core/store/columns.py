@@ -20,6 +20,7 @@ OPTIONAL = {"assets": ("currency",), "prices": ("adjusted_close",), "corporate_a
 """Columns that a query or a file may leave out, by input table; they are null then."""
 
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False}
+_DAY = r"^\d{4}-\d{2}-\d{2}$"  # Polars reads 26-7-1 too, as a day of the year 26
 _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?$"  # what some tools append to a date
 
 
@@ -93,7 +94,8 @@ def _counts(column: pl.Series) -> pl.Series:
 
 def _dates(column: pl.Series) -> pl.Series:
     if column.dtype == pl.String:
-        return column.str.replace(_MIDNIGHT, "").str.to_date("%Y-%m-%d", strict=False)
+        days = column.str.replace(_MIDNIGHT, "")
+        return days.set(~days.str.contains(_DAY), None).str.to_date("%Y-%m-%d", strict=False)
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None:
         return column.dt.date().set(column.dt.time() != dt.time(0), None)
     return _nothing(column)

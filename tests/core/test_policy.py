@@ -73,7 +73,10 @@ def test_a_policy_needs_only_a_name():
         ("name: x\nlimits: {max_total_positions: on}", "limits.max_total_positions is true: give a number"),
         ("name: x\nconstraints: [{kind: turnover, max_turnover: true}]", "constraints.0.max_turnover is true"),
         ("name: x\nconstraints: [{kind: name_limits, names: {A: {minimum: no}}}]", "names.A.minimum is false"),
-        ("name: x\nsizing: {kind: inverse_volatility, lookback: 10000000}", "15,000,011 days of prices: 36,600 at most"),
+        (
+            "name: x\nsizing: {kind: inverse_volatility, lookback: 10000000}",
+            "15,000,011 days of prices: 36,600 at most",
+        ),
         ("name: [", "no valid YAML"),
         ("", "is empty"),
         ("- name", "is empty or no mapping"),

@@ -54,7 +54,7 @@ def test_what_is_current_is_passed_over_unless_it_is_to_be_run_again(week):
     two = {"first": THURSDAY, "last": FRIDAY}
     run(**two | {"last": THURSDAY})
     assert run(**two).message == "1 session run"
-    assert run(**two).message == "every session has its runs already"
+    assert run(**two).message == "no session of the range is left to run"
     assert run(**two, again=True).message == "2 sessions run"
     assert days_of(week) == [THURSDAY, FRIDAY]
 

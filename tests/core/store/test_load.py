@@ -134,6 +134,8 @@ def test_loading_twice_is_loading_once(engine: Engine, quantities: dict[str, flo
             r"prices.csv, row 2, column 'close': 'n/a' is not a number \(1 more row like it\)",
         ),
         ("prices.csv", "as_of,symbol,close\n31.07.2026,AAA,1\n", "'31.07.2026' is not a date as YYYY-MM-DD"),
+        ("prices.csv", "as_of,symbol,close\n26-07-31,AAA,1\n", "'26-07-31' is not a date as YYYY-MM-DD"),
+        ("prices.csv", "as_of,symbol,close\n2026-7-1,AAA,1\n", "'2026-7-1' is not a date as YYYY-MM-DD"),
         ("prices.csv", "as_of,symbol,close\n2026-07-31,AAA,nan\n", "row 1, column 'close': 'nan' is not a finite"),
         ("prices.csv", "as_of,symbol,close\n2026-07-31,AAA,-inf\n", "not a finite number"),
         ("prices.csv", "as_of,symbol,close\n2026-07-31,,1\n", "row 1, column 'symbol': None is empty"),
