@@ -20,7 +20,7 @@ def ask(report: BatchReport, occasion: Occasion) -> None:
         return
     propose(report)
     time = timedelta(hours=rules.timeout_hours)
-    shown = form(report.questions, report.as_of, report.policy_name, datetime.now(UTC) + time, ARTIFACT)
+    shown = form(report, datetime.now(UTC) + time, ARTIFACT)
     suspend_flow_run(
         wait_for_input=ApprovalForm.with_initial_data(description=shown),
         timeout=round(time.total_seconds()),

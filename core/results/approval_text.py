@@ -13,27 +13,41 @@ import polars as pl
 
 from core.approval import SHORT, Question, joint_hash
 from core.limits import TOLERANCE
-from core.results.report import SHOWN
+from core.results.report import SHOWN, BatchReport, Outcome
 from core.results.summary import target_table
 from core.results.tables import NONE, Row, markdown_table, percent
 from core.results.totals import figures_of
 from core.wording import counted, in_short
 
+TOLD = 5  # so many portfolios that are not published, with their reason
 MOVES = 10  # so many moves of a portfolio a form shows
 ROWS = 500  # so many targets of a portfolio a proposal shows
 EVERY_TARGET = "for every target: `evenkeel run --dry-run --json`, with this date, this policy and these portfolios"
 
 
-def form(questions: Sequence[Question], as_of: dt.date, policy_name: str, until: dt.datetime, artifact: str) -> str:
-    """What will be published if a person agrees; `artifact` is the key of the one with the targets."""
+def form(report: BatchReport, until: dt.datetime, artifact: str) -> str:
+    """What will be published if a person agrees, and what is not in any case; `artifact` is the key of the one with the
+    targets."""
+    questions, as_of = report.questions, report.as_of
     parts = [
-        f"## {counted(len(questions), 'portfolio')} of {as_of:%A}, {as_of.isoformat()}, under policy {policy_name}",
+        f"## {counted(len(questions), 'portfolio')} of {as_of:%A}, {as_of.isoformat()}, under policy "
+        f"{report.policy_name}",
         f"Approve, and exactly this is published: `{joint_hash(questions)[:SHORT]}`. Reject, or leave it until "
         f"{_moment(until)}, and none of it is. The targets: artifact `{artifact}` of this run.",
         *(_portfolio(question, MOVES) for question in questions[:SHOWN]),
         _more(questions),
+        _unpublished([*report.refused, *report.failed]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _unpublished(outcomes: Sequence[Outcome]) -> str:
+    """What else became of the batch that its people should know, as the run has not ended yet."""
+    if not outcomes:
+        return ""
+    told = "".join(f"\n- **{outcome.portfolio_id}**: {outcome.reason}" for outcome in outcomes[:TOLD])
+    more = f"\n- and {len(outcomes) - TOLD} more, in the summary" if len(outcomes) > TOLD else ""
+    return f"### Not published, whatever is answered\n{told}{more}"
 
 
 def proposal(questions: Sequence[Question], as_of: dt.date) -> str:
