@@ -20,6 +20,7 @@ from core.approval import SHORT, Approval, ApprovalRules, Decision, Question, re
 from core.store import Published, RunRecord, approvals
 from core.store.approvals import Asked
 from core.timing import timed
+from core.wording import in_utc
 
 ALONE = (
     "There is nobody to ask in a run that no deployment has started: run it from the deployment, or approve it with "
@@ -114,8 +115,8 @@ def _said_before(engine: Engine, question: Question, batch_id: str) -> list[str]
     """What a person who is asked should know: that this was rejected before, or that another plan was approved."""
     last = approvals.decision_on(engine, question.run_id, question.shown_hash)
     if last is not None:
-        return [f"this very plan was {last[1].sentence} ({_moment(last[1].decided_at)})"]
-    other = approvals.changed_since(engine, question.portfolio_id, batch_id)
+        return [f"this very plan was {last[1].sentence} ({in_utc(last[1].decided_at)})"]
+    other = approvals.last_said(engine, question.portfolio_id, batch_id)
     if other is None:
         return []
     shown, decision = other
@@ -150,7 +151,7 @@ def _refusal(record: RunRecord, question_id: str, reason: str) -> RunRecord:
 
 def _waits(question: Question, rules: ApprovalRules, now: dt.datetime) -> str:
     return (
-        f"refused unless a person approves within {rules.time} of {_moment(now)}: {told(question.why)}. Who was asked "
+        f"refused unless a person approves within {rules.time} of {in_utc(now)}: {told(question.why)}. Who was asked "
         "and what was said: `evenkeel approvals`."
     )
 
@@ -176,7 +177,3 @@ def _asked(question: Question, record: RunRecord, question_id: str, now: dt.date
         asked_at=now,
         until=until,
     )
-
-
-def _moment(moment: dt.datetime) -> str:
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"

@@ -49,7 +49,6 @@ CHECKS = {
     "verdict": pl.String(),  # verified, differs, unchecked, unnamed
     "detail": pl.String(),
 }
-VERDICTS = {name: CHECKS[name] for name in ("portfolio_id", "as_of", "run_id", "verdict", "detail")}
 WEIGHTS = ("target_weight", "wanted_weight", "current_weight", "trade_weight")
 
 Run = Mapping[str, Any]

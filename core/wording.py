@@ -1,5 +1,6 @@
 """Counts and lists in words, for whatever is told to people."""
 
+import datetime as dt
 from collections.abc import Sequence
 
 import polars as pl
@@ -15,6 +16,11 @@ def in_short(names: Sequence[str], most: int = 3) -> str:
     named = names if len(names) <= most + 1 else names[:most]
     left = len(names) - len(named)
     return ", ".join(named) + (f" and {left:,} more" if left else "")
+
+
+def in_utc(moment: dt.datetime) -> str:
+    """A time, with its zone, to the minute: `2026-11-20 12:00 UTC`."""
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def plural(count: pl.Expr) -> pl.Expr:

@@ -18,8 +18,10 @@ from core.results.story import Named, Story, story
 def told(engine: Engine, symbol: str, portfolio: str | None, as_of: dt.date | None, *, markdown: bool) -> str:
     """What is known of a symbol in the runs of one date, as text. Raises `StoreError` where nothing is."""
     found = stories(engine, symbol, runs_to_explain(engine, portfolio, as_of))
-    weighted = [each for each in found if each.lines] or found[:1]
-    others = [f"- {each.brief}" for each in found if each not in weighted]
+    weighted, rest = ([each for each in found if bool(each.lines) == has] for has in (True, False))
+    if not weighted:
+        weighted, rest = rest[:1], rest[1:]
+    others = [f"- {each.brief}" for each in rest]
     full = [each.markdown() if markdown else each.terminal() for each in weighted]
     return "\n\n\n".join([*full, "\n".join(["In other portfolios it has no weight:", *others])] if others else full)
 

@@ -11,6 +11,7 @@ from prefect.states import Completed, Failed
 from prefect.utilities.urls import url_for
 
 from core.store.approvals import Asked
+from core.wording import in_utc
 from flows.form import Day, PolicyName
 from flows.occasion import occasion_of, skipped, why_skipped
 from tasks.load import read_policy
@@ -53,11 +54,7 @@ def _overdue(late: Late, as_of: date) -> Iterator[str]:
 
 def _waits(asked: Asked) -> str:
     asks = url_for("flow-run", asked.flow_run_id) or f"flow run {asked.flow_run_id}"
-    return f"{asked.portfolio_id} since {_moment(asked.asked_at)}, until {_moment(asked.until)}, in {asks}"
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{asked.portfolio_id} since {in_utc(asked.asked_at)}, until {in_utc(asked.until)}, in {asks}"
 
 
 def _named(each: Sequence[str], between: str) -> str:

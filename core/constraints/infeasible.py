@@ -1,8 +1,9 @@
 """No weights meet all limits of a group: which ones conflict, and the smallest changes that make room.
 
-- `_conflicts`: every irreducible set of conflicting limits. `_narrowed` finds one: an elastic filter collects limits
-  that have to give way, one program after another, until they alone conflict; a deletion filter drops each that the
-  conflict can do without. Further sets are looked for where one limit of each known set is taken out.
+- `_conflicts`: the irreducible sets of conflicting limits, the first `MOST_SETS` of them. `_narrowed` finds one: an
+  elastic filter collects limits that have to give way, one program after another, until they alone conflict; a deletion
+  filter drops each that the conflict can do without. Further sets are looked for where one limit of each known set is
+  taken out.
 - `_alone`: the least value of one limit that suffices when no other changes, if any does.
 - `_jointly`: the least changes of all limits together, in units of their values.
 - `_names_needed`: how many names would do, where a cap on positions is part of a conflict.
@@ -22,7 +23,7 @@ from core.constraints.linear_program import EXACT, INFINITE, ElasticProgram, Pla
 from core.constraints.problem import Problem, convex_part
 from core.limits import TOLERANCE
 
-MOST_SETS = 10  # so many conflicting sets are told; there could be very many
+MOST_SETS = 4  # so many conflicting sets are looked for and told; there could be very many, and each takes its time
 MOST_NAMES = 1000  # so many more names are considered at most,
 MOST_TRIED = 20  # and so many where each of them is a choice
 FIRM = 1e3  # how much dearer a change is that no number of the policy expresses

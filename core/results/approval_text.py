@@ -17,7 +17,7 @@ from core.results.report import SHOWN, BatchReport, Outcome
 from core.results.summary import target_table
 from core.results.tables import NONE, Row, markdown_table, percent
 from core.results.totals import figures_of
-from core.wording import counted, in_short
+from core.wording import counted, in_short, in_utc
 
 TOLD = 5  # so many portfolios that are not published, with their reason
 MOVES = 10  # so many moves of a portfolio a form shows
@@ -33,7 +33,7 @@ def form(report: BatchReport, until: dt.datetime, artifact: str) -> str:
         f"## {counted(len(questions), 'portfolio')} of {as_of:%A}, {as_of.isoformat()}, under policy "
         f"{report.policy_name}",
         f"Approve, and exactly this is published: `{joint_hash(questions)[:SHORT]}`. Reject, or leave it until "
-        f"{_moment(until)}, and none of it is. The targets: artifact `{artifact}` of this run.",
+        f"{in_utc(until)}, and none of it is. The targets: artifact `{artifact}` of this run.",
         *(_portfolio(question, MOVES) for question in questions[:SHOWN]),
         _more(questions),
         _unpublished([*report.refused, *report.failed]),
@@ -69,10 +69,10 @@ def approval_table(asked: pl.DataFrame, now: dt.datetime) -> list[Row]:
             "as of": str(row["as_of"]),
             "run": row["run_id"],
             "shown": row["shown_hash"][:SHORT],
-            "asked at": _moment(row["asked_at"]),
+            "asked at": in_utc(row["asked_at"]),
             "decision": row["decision"] or ("timed out" if row["until"] < now else "open"),
             "who": row["who"] or NONE,
-            "decided at": _moment(row["decided_at"]) if row["decided_at"] else NONE,
+            "decided at": in_utc(row["decided_at"]) if row["decided_at"] else NONE,
             "why asked": row["why_asked"],
             "reason": row["reason"] or NONE,
         }
@@ -83,14 +83,10 @@ def approval_table(asked: pl.DataFrame, now: dt.datetime) -> list[Row]:
 def approval_lines(approved: pl.DataFrame) -> list[str]:
     """One line per approved run; `approved`: rows of table `approvals`."""
     return [
-        f"{row['portfolio_id']}: approved by {row['who']} at {_moment(row['decided_at'])}"
+        f"{row['portfolio_id']}: approved by {row['who']} at {in_utc(row['decided_at'])}"
         f"{': ' + row['reason'] if row['reason'] else ''}"
         for row in approved.iter_rows(named=True)
     ]
-
-
-def _moment(moment: dt.datetime) -> str:
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _portfolio(question: Question, moves: int) -> str:

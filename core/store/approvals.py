@@ -104,7 +104,7 @@ def decision_on(
     return None if found is None else (found.question_id, _decision(found))
 
 
-def changed_since(engine: Engine, portfolio_id: str, flow_run_id: str) -> tuple[str, Decision] | None:
+def last_said(engine: Engine, portfolio_id: str, flow_run_id: str) -> tuple[str, Decision] | None:
     """The last thing that was said to a batch of a portfolio, of whatever plan: the hash shown, and the decision."""
     said = (approvals.c.portfolio_id == portfolio_id) & approvals.c.decision.in_(SAID)
     found = _last_decision(engine, said, flow_run_id)

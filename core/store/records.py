@@ -18,8 +18,8 @@ Status = Literal["published", "refused"]
 class RunRecord:
     """One run as it is to be published: what it is, what made it, and its rows (of this run only).
 
-    `inputs` and `frame_hashes` are those of its whole batch. `reason` says why a run is refused before it had weights
-    to breach anything; else it is None.
+    `inputs` and `frame_hashes` are those of its whole batch. `reason` says why a run is refused; None for one that is
+    not, or of which its breaches tell.
     """
 
     portfolio_id: str
