@@ -111,9 +111,7 @@ runs = sa.Table(
     sa.Column("inputs_id", sa.Text),  # what it was made from, see `input_frames`; null for those runs too
     sa.Column("started_at", Moment, nullable=False),
     sa.Column("finished_at", Moment, nullable=False),
-    sa.Column(
-        "parquet_path", sa.Text
-    ),  # relative to the folder of the targets; null where there is none (any more)
+    sa.Column("parquet_path", sa.Text),  # relative to the folder of the targets; null where there is none (any more)
     sa.Column("parquet_sha256", sa.Text),
     sa.Column("supersedes", sa.Integer, sa.ForeignKey("runs.run_key", name="fk_runs_supersedes")),
     sa.Column("reason", sa.Text),  # why the run was refused
