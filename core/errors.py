@@ -45,8 +45,11 @@ def nearest_hint(word: str, known: Iterable[str]) -> str:
     """`known: A, B. Did you mean 'B'?` for an unknown word; the closing part of many messages.
 
     Upper and lower case are taken for the same; many known words are told in part, or only counted where one is near.
+    `none is known.` where there are none.
     """
     words = sorted(known)
+    if not words:
+        return "none is known."
     by_case = {known_word.casefold(): known_word for known_word in words}
     near = get_close_matches(word.casefold(), by_case, n=1, cutoff=0.6)
     told = f"known: {', '.join(words[:TOLD])}"

@@ -50,8 +50,9 @@ app = App(
     name="evenkeel",
     version=__version__,
     help="A daily portfolio rebalance that runs unattended and can be trusted.\n\nSettings come from the environment: "
-    "EVENKEEL_DATABASE_URL (default: SQLite under ./var), EVENKEEL_TARGETS (the folder of target files, default under "
-    "./var) and EVENKEEL_POLICIES (default: deployments/policies); docs/scaling.md has those of shards.",
+    "EVENKEEL_DATABASE_URL (default: SQLite under var in the folder of the program), EVENKEEL_TARGETS (the folder of "
+    "target files, by default there too) and EVENKEEL_POLICIES (default: deployments/policies); docs/scaling.md has "
+    "those of shards.",
 )
 Portfolios = Annotated[list[str] | None, Parameter(name=["--portfolio", "-p"], negative="")]
 Switch = Annotated[bool, Parameter(negative="")]

@@ -13,13 +13,14 @@ from core.wording import plural
 
 MOST_SHOWN = 20  # more findings of one kind than this become one
 NONE = empty(Findings)
+BLANK_AT_AN_END = r"(?s)^(\s.*|.*\s)$"
 KIND = ("severity", "portfolio_id", "code", "frame", "column")
 
 
 def shown(column: str | pl.Expr) -> pl.Expr:
-    """A cell as text; `null` where there is none, quotes where it is empty."""
+    """A cell as text; `null` where there is none, quotes where it is empty, or begins or ends with a blank."""
     cell = pl.col(column) if isinstance(column, str) else column
-    return cell.cast(pl.String).replace("", "''").fill_null("null")
+    return cell.cast(pl.String).replace("", "''").str.replace(BLANK_AT_AN_END, "'${1}'").fill_null("null")
 
 
 def number(column: str | pl.Expr) -> pl.Expr:

@@ -11,6 +11,7 @@ from core.errors import nearest_hint
         ("Utilites", ["Utilities", "Energy"], "known: Energy, Utilities. Did you mean 'Utilities'?"),
         ("aapl", ["AAPL", "MSFT"], "known: AAPL, MSFT. Did you mean 'AAPL'?"),
         ("xyz", ["AAPL"], "known: AAPL."),
+        ("xyz", [], "none is known."),
     ],
 )
 def test_the_nearest_of_a_few_known_words_is_told(word, known, told):

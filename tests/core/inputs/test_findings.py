@@ -31,9 +31,10 @@ def test_a_finding_that_stops_the_batch_is_about_no_one_portfolio() -> None:
     assert stops_batch(joined([own, shared])).height == 1
 
 
-def test_empty_and_missing_cells_can_be_seen() -> None:
-    cells = pl.DataFrame({"cell": ["A", "", None]})
-    assert cells.select(shown("cell")).to_series().to_list() == ["A", "''", "null"]
+def test_empty_and_missing_cells_and_blanks_at_their_ends_can_be_seen() -> None:
+    cells = pl.DataFrame({"cell": ["A", "", None, "A ", "\tA", " ", "A\n", "A B", "A'B"]})
+    told = ["A", "''", "null", "'A '", "'\tA'", "' '", "'A\n'", "A B", "A'B"]
+    assert cells.select(shown("cell")).to_series().to_list() == told
 
 
 def test_one_is_told_in_the_singular() -> None:
