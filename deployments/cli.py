@@ -8,12 +8,14 @@ published), 4 another run is at work on a portfolio (the others were published),
 import datetime as dt
 import logging
 import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
@@ -54,6 +56,17 @@ app = App(
     "target files, by default there too) and EVENKEEL_POLICIES (default: deployments/policies); docs/scaling.md has "
     "those of shards.",
 )
+
+
+def _whole_number(_: object, given: Sequence[Token]) -> int:
+    """A number as it is written; left to itself, the parser takes 2.5 for 2."""
+    word = given[0].value
+    if not re.fullmatch(r"[-+]?\d+", word):
+        raise ValueError(f"{word!r} is no whole number")
+    return int(word)
+
+
+Shards = Annotated[int, Parameter(converter=_whole_number)]
 Portfolios = Annotated[list[str] | None, Parameter(name=["--portfolio", "-p"], negative="")]
 Switch = Annotated[bool, Parameter(negative="")]
 
@@ -106,7 +119,7 @@ def run(
     dry_run: Switch = False,
     approve_as: str | None = None,
     reason: str | None = None,
-    shards: int = 1,
+    shards: Shards = 1,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Run the daily rebalance.
@@ -171,7 +184,7 @@ def backfill(
     again: Switch = False,
     approve_as: str | None = None,
     reason: str | None = None,
-    shards: int = 1,
+    shards: Shards = 1,
 ) -> int:
     """Run the sessions of a range in order, each with the data of its day.
 

@@ -193,6 +193,13 @@ def test_an_error_is_one_paragraph_without_a_traceback(evenkeel, words, told):
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize("count", ["2.5", "2e1", "two", "0x2"])
+def test_what_is_no_whole_number_is_no_number_of_shards(evenkeel, count):
+    failed = evenkeel("run", "--shards", count)
+    assert failed.returncode == 2
+    assert f"{count!r} is no whole number" in failed.stdout + failed.stderr
+
+
 def test_a_folder_that_is_not_there_is_named(filled):
     assert "nowhere" in filled("load", "nowhere").stderr
 
