@@ -244,17 +244,17 @@ def show(*, as_of: dt.date | None = None, portfolio: Portfolios = None) -> None:
     portfolio:
         Id of a portfolio; give it once for each. Default: all.
     """
-    targets = store.read_current(_ready(), as_of)
-    known = set(targets["portfolio_id"])
+    engine = _ready()
+    days = store.latest_days(engine, as_of)
+    known = set(days["portfolio_id"])
     for name in sorted(set(portfolio or ()) - known) if known else ():
         raise StoreError(f"portfolio {name!r} has no current targets; {nearest_hint(name, known)}")
     if portfolio is not None:
-        targets = targets.filter(pl.col("portfolio_id").is_in(portfolio))
-    if as_of is None:
-        targets = targets.filter(pl.col("as_of") == pl.col("as_of").max().over("portfolio_id"))
-    if targets.is_empty():
+        days = days.filter(pl.col("portfolio_id").is_in(portfolio))
+    if days.is_empty():
         raise StoreError("there are no current targets for that: publish some with `evenkeel run`.")
-    for (day,), part in targets.partition_by("as_of", as_dict=True, maintain_order=True).items():
+    for (day,), asked in days.partition_by("as_of", as_dict=True, maintain_order=True).items():
+        part = store.read_current(engine, day).filter(pl.col("portfolio_id").is_in(asked["portfolio_id"].implode()))
         _console().print(f"[bold]Targets for {day}[/bold]")
         _print_rows(target_table(part))
         _print_approvals(part)

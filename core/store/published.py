@@ -115,6 +115,14 @@ def run_days(engine: Engine) -> pl.DataFrame:
     return typed_frame(list(RUN_KEYS), rows, {name: RUN_TYPES[name] for name in RUN_KEYS}).sort(RUN_KEYS)
 
 
+def latest_days(engine: Engine, as_of: dt.date | None = None) -> pl.DataFrame:
+    """The date of the latest current run of each portfolio, of one date or of all: portfolio_id, as_of."""
+    query = sa.select(runs.c.portfolio_id, sa.func.max(runs.c.as_of)).where(runs.c.status == "published")
+    with reading(engine) as connection:
+        rows = connection.execute(_narrowed(query, runs, as_of, None).group_by(runs.c.portfolio_id)).all()
+    return typed_frame(list(RUN_KEYS), rows, {name: RUN_TYPES[name] for name in RUN_KEYS}).sort("as_of", "portfolio_id")
+
+
 def find_run(engine: Engine, prefix: str) -> pl.DataFrame:
     """The one row of table `runs` whose id is `prefix`, or begins with it. Raises `StoreError` unless there is one."""
     short = len(prefix) < SHORTEST_PREFIX
