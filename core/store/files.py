@@ -7,6 +7,7 @@ was published. Paths are relative to the root: `as_of=2026-07-31/portfolio_id=co
 
 import datetime as dt
 import os
+import re
 import secrets
 from hashlib import sha256
 from io import BytesIO
@@ -19,6 +20,9 @@ from pyarrow import parquet
 from core.errors import StoreError
 from core.schemas import Targets
 from core.store.columns import types_of
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.tmp")
+"""The name of a file while it is written."""
 
 TARGET_TYPES: dict[str, pl.DataType] = {"run_id": pl.String(), **types_of(Targets)}
 """The columns of a target file, and of the view `current_targets`."""

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.errors import StoreError
 from core.store.database import writing
-from core.store.files import day_folder
+from core.store.files import UNFINISHED, day_folder
 from core.store.input_files import FOLDER, input_path
 from core.store.ownership import require_own
 from core.store.tables import input_frames, runs
@@ -55,7 +55,9 @@ def remove_leftovers(engine: Engine, root: Path, days: Collection[dt.date] | Non
         folders = root.glob("as_of=*") if days is None else (root / day_folder(day) for day in days)
         inputs = _files(root / FOLDER) if days is None else _written_since(root / FOLDER, time() - MONTH)
         targets = (file for folder in folders for file in _files(folder))
-        found = sorted(str(file.relative_to(root)) for file in (*inputs, *targets) if _is_ours(file, root))
+        found = sorted(
+            str(file.relative_to(root)) for file in (*root.glob(".*"), *inputs, *targets) if _is_ours(file, root)
+        )
         named = {*_named_targets(connection, days), *_named_inputs(connection)} if found else set()
         left = [path for path in found if path not in named]
         _remove(root, left)
@@ -86,9 +88,12 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _is_ours(file: Path, root: Path) -> bool:
     """Whether a file is named and placed as those that a run writes; what others keep beside them is theirs."""
+    unfinished = UNFINISHED.fullmatch(file.name) is not None
     folder, *below = file.relative_to(root).parts
+    if not below:
+        return unfinished
     placed = len(below) == 1 if folder == FOLDER else len(below) == 2 and below[0].startswith("portfolio_id=")
-    return placed and (file.suffix == ".parquet" or (file.name.startswith(".") and file.suffix == ".tmp"))
+    return placed and (unfinished or file.suffix == ".parquet")
 
 
 def _written_since(folder: Path, moment: float) -> Iterator[Path]:

@@ -78,8 +78,8 @@ def publish_all(
 
 def _published(engine: Engine, root: Path, record: RunRecord, rows: RunRows, finished_at: dt.datetime) -> Published:
     with writing(engine, lock=f"{record.portfolio_id} {record.as_of}") as connection:
-        require_own(connection, root)
         while_files_are_written(connection)
+        require_own(connection, root)
         known, current = _found(connection, record)
         if known is not None:
             return _again(connection, root, record, known, current, finished_at)

@@ -47,8 +47,8 @@ def retire(engine: Engine, root: Path, before: dt.datetime) -> Retired:
     where the folder belongs to another database.
     """
     with writing(engine, lock="leftovers") as connection:
-        require_own(connection, root)
         until_no_files_are_written(connection)
+        require_own(connection, root)
         kept = sa.select(runs.c.run_key).where(_is_kept(before))
         old = runs.c.parquet_path.is_not(None) & runs.c.run_key.not_in(kept)
         targets = connection.execute(sa.update(runs).where(old).values(parquet_path=None)).rowcount

@@ -35,14 +35,14 @@ def test_what_is_superseded_is_kept_for_the_period_and_then_removed_and_told(dat
     rebalanced(policy="conservative", as_of=AS_OF)
     rebalanced(policy="aggressive", as_of=AS_OF, portfolios=["balanced", "newcomer"], fresh=True)
     root = settings().targets
-    stray = root / "as_of=2019-01-02" / "portfolio_id=balanced" / ".half.tmp"
+    stray = root / "as_of=2019-01-02" / "portfolio_id=balanced" / ".0123456789abcdef.tmp"
     stray.parent.mkdir(parents=True)
     stray.write_bytes(b"half")
     state = kept()
     assert state.is_completed()
     assert "0 target files and 0 sets of inputs; " in state.message
     assert not stray.exists()
-    assert "as_of=2019-01-02/portfolio_id=balanced/.half.tmp" in artifacts(state)["housekeeping"]
+    assert "as_of=2019-01-02/portfolio_id=balanced/.0123456789abcdef.tmp" in artifacts(state)["housekeeping"]
 
     monkeypatch.setattr(module, "datetime", InTwoYears)
     state = kept()

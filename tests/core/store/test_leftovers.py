@@ -15,9 +15,9 @@ from core.store.leftovers import while_files_are_written
 from tests.core.store.samples import NOON, TODAY, YESTERDAY, record
 
 ORPHANS = [
-    "_inputs/.0a.tmp",
+    "_inputs/.0a0a0a0a0a0a0a0a.tmp",
     "_inputs/00ff.parquet",
-    "as_of=2026-07-31/portfolio_id=core/.1b.tmp",
+    "as_of=2026-07-31/portfolio_id=core/.1b1b1b1b1b1b1b1b.tmp",
     "as_of=2026-07-31/portfolio_id=core/r9.parquet",
     "as_of=2026-07-31/portfolio_id=gone/r8.parquet",
 ]

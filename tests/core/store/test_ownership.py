@@ -61,12 +61,20 @@ def test_a_folder_that_has_no_name_is_that_of_the_database_that_names_its_files(
 def test_what_others_keep_beside_the_targets_is_theirs(engine: Engine, root: Path) -> None:
     publish(engine, root, record("r1"), NOON)
     theirs = ["NOTES.txt", "as_of=2026-07-31/NOTES.txt", "as_of=2026-07-31/export.parquet"]
-    theirs += ["as_of=2026-07-31/portfolio_id=core/README", "_inputs/notes.csv", "_inputs/old/x.parquet"]
+    theirs += [
+        ".env",
+        ".notes.tmp",
+        "as_of=2026-07-31/portfolio_id=core/README",
+        "_inputs/notes.csv",
+        "_inputs/old/x.parquet",
+    ]
     for path in theirs:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("mine")
-    (root / "as_of=2026-07-31/portfolio_id=core/lost.parquet").write_text("half")
-    assert remove_leftovers(engine, root) == ["as_of=2026-07-31/portfolio_id=core/lost.parquet"]
+    ours = [".0123456789abcdef.tmp", "_inputs/.0123456789abcdef.tmp", "as_of=2026-07-31/portfolio_id=core/lost.parquet"]
+    for path in ours:
+        (root / path).write_text("half")
+    assert remove_leftovers(engine, root) == ours
     assert {*theirs} <= {*contents(root)}
 
 
