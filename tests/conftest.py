@@ -7,6 +7,7 @@ thread.
 import datetime as dt
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -173,10 +174,17 @@ def a_bare_database(request, tmp_path, kind_of_database):
 
 
 def _copied(request, folder, kind):
-    if kind == "sqlite":
-        shutil.copy(request.getfixturevalue("demo_database"), folder / "evenkeel.db")
+    demo = "demo_database" if kind == "sqlite" else "demo_template"
+    with copy_of(request.getfixturevalue(demo), request, folder) as url:
+        yield url
+
+
+@contextmanager
+def copy_of(database, request, folder):
+    """The address of a copy of a database: of an SQLite file, in a folder, or of a template of PostgreSQL's."""
+    if isinstance(database, Path):
+        shutil.copy(database, folder / "evenkeel.db")
         yield f"sqlite:///{folder / 'evenkeel.db'}"
         return
-    template = request.getfixturevalue("demo_template")
-    with request.getfixturevalue("postgres_server").database(template) as url:
+    with request.getfixturevalue("postgres_server").database(database) as url:
         yield url

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 
 from core import store
 from core.store.records import RunRecord
+from tests.conftest import copy_of
 from tests.core.store.samples import NOON
 from tests.effort import DATABASES
 
@@ -39,7 +40,7 @@ def stored(request, tmp_path_factory) -> Callable[[Sequence[RunRecord], Callable
         if request.param == "sqlite":
             fill(store.engine_from_url(f"sqlite:///{folder / 'evenkeel.db'}"))
             return Filled(folder / "targets", folder / "evenkeel.db")
-        template = request.module.__name__.rpartition(".")[2]
+        template = folder.name  # a module may be filled more than once in a process
         request.getfixturevalue("postgres_server").make_template(template, fill)
         return Filled(folder / "targets", template)
 
@@ -50,11 +51,7 @@ def stored(request, tmp_path_factory) -> Callable[[Sequence[RunRecord], Callable
 def engine(request, filled, tmp_path):
     """The database of a copy of the store that a module filled, for each test; the targets are in `tmp_path`."""
     shutil.copytree(filled.targets, tmp_path / "targets")
-    if isinstance(filled.database, Path):
-        shutil.copy(filled.database, tmp_path / "evenkeel.db")
-        yield store.engine_from_url(f"sqlite:///{tmp_path / 'evenkeel.db'}")
-        return
-    with request.getfixturevalue("postgres_server").database(filled.database) as url:
+    with copy_of(filled.database, request, tmp_path) as url:
         engine = store.engine_from_url(url)
         yield engine
         engine.dispose()
