@@ -123,8 +123,9 @@ class Inputs:
     """Everything that a batch reads, one frame per input table, and the prices of the last published runs.
 
     `last_prices` has one row per (portfolio_id, symbol) with `as_of` and `close` of the portfolio's last published run
-    before `as_of` that held the symbol. `current_runs` are the runs of `as_of` that were current just before all this
-    was read, by portfolio: where it is another one later, somebody was faster, and may know more.
+    before `as_of` that held the symbol. `current_runs` are the runs of `as_of`, made by other
+    batches, that were current just before all this was read, by portfolio: where another batch has made another one
+    current later, it was faster, and may know more.
     """
 
     as_of: dt.date

@@ -44,29 +44,18 @@ def read(
 
     Raises `InputError` where stored inputs are not enough for this policy, or were read by other queries.
     """
-    current = store.current_runs(engine, as_of)
-    parts = _parts(engine, root, policy, as_of, portfolios, fresh, batch_id, shard)
-    return [replace(part, current_runs={told.portfolio_id: told.run_id for told in current}) for part in parts]
-
-
-def _parts(
-    engine: Engine,
-    root: Path,
-    policy: Policy,
-    as_of: dt.date,
-    portfolios: Sequence[str] | None,
-    fresh: bool,
-    batch_id: str | None,
-    shard: Shard | None,
-) -> list[Inputs]:
+    current = {told.portfolio_id: told.run_id for told in store.current_runs(engine, as_of, but_of=batch_id)}
     known = store.current_inputs(engine, as_of, batch_id if fresh else None) if batch_id or not fresh else {}
     wanted = portfolios if shard is None else shard.portfolio_ids
     if wanted and {*wanted} <= {*known}:
-        return _stored(engine, root, policy, as_of, {name: known[name] for name in wanted})
-    inputs = read_afresh(engine, policy, as_of, portfolios, shard)
-    rest = [name for name in inputs.portfolio_ids if name not in known]
-    stored = _stored(engine, root, policy, as_of, {name: known[name] for name in inputs.portfolio_ids if name in known})
-    return [*stored, inputs.of(rest)] if rest or not stored else stored
+        parts = _stored(engine, root, policy, as_of, {name: known[name] for name in wanted})
+    else:
+        inputs = read_afresh(engine, policy, as_of, portfolios, shard)
+        rest = [name for name in inputs.portfolio_ids if name not in known]
+        again = {name: known[name] for name in inputs.portfolio_ids if name in known}
+        parts = _stored(engine, root, policy, as_of, again)
+        parts += [inputs.of(rest)] if rest or not parts else []
+    return [replace(part, current_runs=current) for part in parts]
 
 
 def read_afresh(

@@ -62,13 +62,11 @@ class AtWork:
     def _published_meanwhile(self) -> dict[str, str]:
         """Of what we hold, the portfolios of which others have made another run current since ours were read."""
         database = store.engine_from_url(settings().database_url)
-        current, held = persistently(lambda: store.current_runs(database, self._occasion.as_of)), {*self._guard.held}
+        at, held = self._occasion, {*self._guard.held}
         return {
             told.portfolio_id: _overtaken(told)
-            for told in current
-            if told.portfolio_id in held
-            and told.run_id != self._current[told.portfolio_id]
-            and told.batch_id != self._occasion.batch_id
+            for told in persistently(lambda: store.current_runs(database, at.as_of, but_of=at.batch_id))
+            if told.portfolio_id in held and told.run_id != self._current[told.portfolio_id]
         }
 
     def _taken(self, portfolio_ids: Sequence[str]) -> Guard:

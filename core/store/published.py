@@ -81,10 +81,11 @@ class CurrentRun:
     finished_at: dt.datetime
 
 
-def current_runs(engine: Engine, as_of: dt.date) -> list[CurrentRun]:
-    """The current runs of a date, one per portfolio that has one."""
+def current_runs(engine: Engine, as_of: dt.date, *, but_of: str | None) -> list[CurrentRun]:
+    """The current runs of a date, one per portfolio that has one, but for those that a batch has made."""
     columns = (runs.c.portfolio_id, runs.c.run_id, runs.c.batch_id, runs.c.finished_at)
     query = sa.select(*columns).where(runs.c.as_of == as_of, runs.c.status == "published")
+    query = query if but_of is None else query.where(runs.c.batch_id != but_of)
     with reading(engine) as connection:
         return [CurrentRun(*row) for row in connection.execute(query)]
 
